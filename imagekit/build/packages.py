@@ -1,0 +1,45 @@
+"""Which packages a template is made of: the base that every clone needs, and what each feature adds."""
+
+from collections.abc import Sequence
+
+from imagekit.definition.model import Feature, Release
+from imagekit.image import Architecture
+
+# apt patterns (apt-patterns(7)): what Debian calls a minimal system.
+_MINIMAL = ("?essential", "?priority(required)", "apt")
+
+_BASE = (
+    # starts and runs
+    "systemd-sysv", "dbus", "udev", "kmod", "initramfs-tools", "zstd", "libpam-systemd", "tzdata", "procps",
+    # becomes a machine of its own at first boot, and grows to its disk
+    "cloud-init", "cloud-guest-utils", "e2fsprogs", "fdisk", "qemu-guest-agent",
+    # talks: networkd is cloud-init's renderer here, resolved and timesyncd its companions
+    "systemd-resolved", "systemd-timesyncd", "iproute2", "iputils-ping", "netbase", "ca-certificates", "openssh-server",
+    # is administered
+    "sudo", "unattended-upgrades", "less", "nano",
+)  # fmt: skip
+
+_BOOT = {
+    Architecture.AMD64: ("linux-image-cloud-amd64", "shim-signed", "grub-efi-amd64-signed", "grub2-common"),
+    Architecture.ARM64: ("linux-image-cloud-arm64", "shim-signed", "grub-efi-arm64-signed", "grub2-common"),
+}
+
+_FEATURES: dict[Feature, tuple[str, ...]] = {
+    Feature.DOCKER: ("docker.io",),
+    Feature.NODE_EXPORTER: ("prometheus-node-exporter",),
+    Feature.PROMTAIL: (),  # not in Debian: the definition brings the package file
+    Feature.HARDENING: ("apparmor", "nftables"),
+}
+
+
+def choose_base_packages(architecture: Architecture) -> tuple[str, ...]:
+    """Return what every template of this architecture has; the cached base root is made of exactly this."""
+    return (*_MINIMAL, *_BOOT[architecture], *_BASE)
+
+
+def choose_feature_packages(features: Sequence[Feature], release: Release) -> tuple[str, ...]:
+    """Return what the features add, each name once, in the order of the definition."""
+    names = [name for feature in features for name in _FEATURES[feature]]
+    if Feature.DOCKER in features and release is Release.TRIXIE:
+        names.append("docker-cli")  # Debian 13's docker.io no longer brings the command line
+    return tuple(dict.fromkeys(names))

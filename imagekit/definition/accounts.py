@@ -1,0 +1,63 @@
+"""Readers of what belongs to accounts: their names, and the public keys that open them."""
+
+import base64
+import re
+
+from imagekit.definition.problems import Wrong, quote
+from imagekit.definition.values import CONTROL, Scope, read_text
+
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # adduser(8) NAME_REGEX; 32 characters is useradd(8)'s limit
+
+# Accounts of base-passwd, and those that the packages of a template bring.
+RESERVED_ACCOUNTS = frozenset(
+    (
+        *("root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data"),
+        *("backup", "list", "irc", "_apt", "gnats", "nobody", "sshd", "_ssh", "_chrony", "messagebus", "polkitd"),
+        *("systemd-network", "systemd-timesync", "systemd-resolve", "promtail", "prometheus"),
+    )
+)
+# sshd(8) AUTHORIZED_KEYS FILE FORMAT, without ssh-dss, which OpenSSH 10 no longer has.
+SSH_KEY_TYPES = (
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+)
+
+
+def read_account(value: object, scope: Scope) -> str:
+    """Return the name of a user or group."""
+    text = read_text(value, scope)
+    if not _ACCOUNT.fullmatch(text):
+        raise Wrong(f"{quote(text)} cannot name an account; use up to 32 of a-z, 0-9, '_' and '-', a letter first")
+    return text
+
+
+def read_new_account(value: object, scope: Scope) -> str:
+    """Return the name of an account to make, which no package may have."""
+    text = read_account(value, scope)
+    if text in RESERVED_ACCOUNTS:
+        raise Wrong(f"{quote(text)} is reserved for the system; choose another name")
+    return text
+
+
+def read_ssh_key(value: object, scope: Scope) -> str:
+    """Return a line for authorized_keys; what is not a public key is refused and never shown."""
+    text = read_text(value, scope).strip()
+    if "PRIVATE KEY" in text:
+        raise Wrong("this is a private key; give the line of the .pub file, and replace this key, since it was copied")
+    kind, _, rest = text.partition(" ")
+    if CONTROL.search(text) or kind not in SSH_KEY_TYPES:
+        raise Wrong(f"not one line with a public key; it begins with one of {', '.join(SSH_KEY_TYPES)}")
+    try:
+        blob = base64.b64decode(rest.strip().partition(" ")[0], validate=True)
+    except ValueError:
+        blob = b""
+    # RFC 4253, section 6.6: the blob begins with the length of the type's name and the name.
+    head = len(kind).to_bytes(4) + kind.encode()
+    if not blob.startswith(head) or len(blob) < len(head) + 4 + 32:
+        raise Wrong(f"not a whole {kind} key; copy the line of the .pub file again")
+    return text

@@ -1,0 +1,31 @@
+"""What is on a disk, read-only, bounds-checked, without root: raw files, partition tables, filesystems, trees."""
+
+from imagekit.disk.digest import compute_digest
+from imagekit.disk.directory import Directory, Unreadable
+from imagekit.disk.gpt import NoPartitionTable, Partition, PartitionTable, read_gpt
+from imagekit.disk.probe import CannotRead, FilesystemKind, open_filesystem, probe_filesystem
+from imagekit.disk.raw import NotADisk, RawDisk, Readable, Window, open_raw
+from imagekit.disk.tree import FileTree, FileType, Node, Source
+
+__all__ = [
+    "CannotRead",
+    "Directory",
+    "FileTree",
+    "FileType",
+    "FilesystemKind",
+    "NoPartitionTable",
+    "Node",
+    "NotADisk",
+    "Partition",
+    "PartitionTable",
+    "RawDisk",
+    "Readable",
+    "Source",
+    "Unreadable",
+    "Window",
+    "compute_digest",
+    "open_filesystem",
+    "open_raw",
+    "probe_filesystem",
+    "read_gpt",
+]

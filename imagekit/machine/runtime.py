@@ -1,0 +1,50 @@
+"""Where sockets and pid files of machines live: a short private directory that does not outlive the host's boot.
+
+The path of a unix socket has at most 107 bytes on Linux and 103 on macOS (unix(7)), which a store deep in a home
+directory exceeds easily.
+"""
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from imagekit.errors import HostFailed
+
+_SOCKET_PATH_BYTES = 103
+_LONGEST_NAME = len("/agent.sock") + 1 + 12
+
+
+def find_runtime_dir() -> Path:
+    """Return this user's private directory for sockets, made when missing.
+
+    ``$XDG_RUNTIME_DIR/imagekit`` when there is one, else ``imagekit-UID`` in the temporary directory. Raises
+    :class:`HostFailed` when somebody else owns that name or may write there, since they could take over a machine.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    candidates = [Path(runtime) / "imagekit"] if runtime and Path(runtime).is_dir() else []
+    candidates += [Path(base) / f"imagekit-{os.getuid()}" for base in (tempfile.gettempdir(), "/tmp")]
+    for candidate in candidates:
+        if len(os.fsencode(candidate)) + _LONGEST_NAME <= _SOCKET_PATH_BYTES:
+            return _make_private(candidate)
+    raise HostFailed(
+        "no directory for sockets has a short enough path",
+        hint="set XDG_RUNTIME_DIR to a directory of under 60 letters",
+    )
+
+
+def make_machine_dir(identity: str) -> Path:
+    """Return a private directory, made when missing, for the sockets of the machine known by ``identity``."""
+    return _make_private(find_runtime_dir() / hashlib.sha256(identity.encode()).hexdigest()[:12])
+
+
+def _make_private(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = path.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o022:
+        raise HostFailed(
+            f"{path} is not a private directory of this user",
+            hint="remove it, or set XDG_RUNTIME_DIR to a directory that only you can write",
+        )
+    return path

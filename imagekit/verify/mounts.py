@@ -1,0 +1,125 @@
+"""One tree out of several filesystems: the root with the volumes that its fstab mounts from the same disk."""
+
+from dataclasses import dataclass, replace
+
+from imagekit.disk.tree import FileTree, FileType, Node, Source
+from imagekit.verify.view import CannotSee, Volume
+
+_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A node's own source and handle; ``path`` is kept for directories, where something may be mounted."""
+
+    source: int
+    handle: object
+    path: str
+
+
+class _Refusing:
+    """Stands for a filesystem that cannot be read: whoever enters is told so, and nobody takes it for empty."""
+
+    def __init__(self, target: str, reason: str) -> None:
+        self._reason = f"{target} is on a filesystem of its own, which cannot be read: {reason}"
+
+    def root(self) -> Node:
+        return Node(FileType.DIRECTORY, 0o755, 0, 0, 0, 0, "")
+
+    def children(self, directory: Node) -> dict[str, Node]:
+        del directory
+        raise CannotSee(self._reason)
+
+    def data(self, file: Node, limit: int) -> bytes:
+        del file, limit
+        raise CannotSee(self._reason)
+
+    def target(self, link: Node) -> str:
+        del link
+        raise CannotSee(self._reason)
+
+
+class Mounted:
+    """A :class:`imagekit.disk.tree.Source` over a root and sources mounted at canonical paths inside it."""
+
+    def __init__(self, root: Source, mounts: dict[str, Source]) -> None:
+        self._sources: list[Source] = [root, *mounts.values()]
+        self._mounts = {path: number for number, path in enumerate(mounts, 1)}
+
+    def root(self) -> Node:
+        """Return the root directory of the root filesystem."""
+        return self._wrap(self._sources[0].root(), 0, "")
+
+    def children(self, directory: Node) -> dict[str, Node]:
+        """Return the entries of a directory; one that is a mount point shows the root of what is mounted there."""
+        place = self._place(directory)
+        found = {}
+        for name, node in self._sources[place.source].children(self._unwrap(directory)).items():
+            path = f"{place.path}/{name}"
+            number = self._mounts.get(path) if node.type is FileType.DIRECTORY else None
+            if number is None:
+                found[name] = self._wrap(node, place.source, path)
+            else:
+                found[name] = self._wrap(self._sources[number].root(), number, path)
+        return found
+
+    def data(self, file: Node, limit: int) -> bytes:
+        """Return up to ``limit`` bytes of a regular file."""
+        return self._sources[self._place(file).source].data(self._unwrap(file), limit)
+
+    def target(self, link: Node) -> str:
+        """Return a symbolic link's text."""
+        return self._sources[self._place(link).source].target(self._unwrap(link))
+
+    def _wrap(self, node: Node, source: int, path: str) -> Node:
+        # A directory's path is part of its handle only at mount points' ancestors: elsewhere two paths to one
+        # directory must stay one object, or the walk could not see a loop.
+        keep = node.type is FileType.DIRECTORY and any(f"{mount}/".startswith(f"{path}/") for mount in self._mounts)
+        return replace(node, handle=_Place(source, node.handle, path if keep else "/?"))
+
+    @staticmethod
+    def _place(node: Node) -> _Place:
+        assert isinstance(node.handle, _Place)
+        return node.handle
+
+    def _unwrap(self, node: Node) -> Node:
+        return replace(node, handle=self._place(node).handle)
+
+
+def mount_volumes(root: Volume, volumes: tuple[Volume, ...]) -> FileTree:
+    """Return the tree of ``root`` with every other volume where the root's fstab mounts it.
+
+    A source that is not on this disk is left out: that is a finding of its own, and its directory is empty then.
+    """
+    assert root.filesystem is not None
+    plain = FileTree(root.filesystem)
+    mounts: dict[str, Source] = {}
+    for line in (plain.read("/etc/fstab", _LIMIT) or b"").decode("utf-8", "surrogateescape").splitlines():
+        fields = line.split()
+        if len(fields) < 3 or fields[0].startswith("#") or not fields[1].startswith("/") or fields[1] == "/":
+            continue
+        volume = next((each for each in volumes if each is not root and _is_named(each, fields[0])), None)
+        path = plain.resolve(fields[1])
+        if volume is None or path is None or path == "/":
+            continue
+        mounts[path] = volume.filesystem or _Refusing(fields[1], volume.problem)
+    return FileTree(Mounted(root.filesystem, mounts)) if mounts else plain
+
+
+def _is_named(volume: Volume, source: str) -> bool:
+    """Say whether an fstab source means this volume."""
+    kind, equals, value = source.partition("=")
+    value = value.strip('"')
+    if not equals or not value:
+        return False
+    match kind:
+        case "UUID":
+            return volume.uuid.lower() == value.lower()
+        case "LABEL":
+            return volume.label == value
+        case "PARTUUID":
+            return volume.partition is not None and volume.partition.guid.lower() == value.lower()
+        case "PARTLABEL":
+            return volume.partition is not None and volume.partition.name == value
+        case _:
+            return False

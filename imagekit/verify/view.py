@@ -1,0 +1,185 @@
+"""What a check may ask: files of the image, and, where the view has them, its partitions and filesystems.
+
+A check asks for facts and never for a kind of view. What a view cannot see raises :class:`CannotSee`, which the runner
+records as *not observed* with the reason; it never counts as passed.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from imagekit.disk.tree import FileTree, FileType, Node
+
+if TYPE_CHECKING:
+    from imagekit.disk.ext4 import Ext4
+    from imagekit.disk.fat import Fat
+    from imagekit.disk.gpt import Partition, PartitionTable
+    from imagekit.disk.probe import FilesystemKind
+
+Answer = TypeVar("Answer")
+ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"  # UEFI specification 2.10, table 5.7
+
+_LONGEST_LINE = 4096
+
+
+class CannotSee(Exception):
+    """This view does not show what was asked for; ``reason`` says why, in a few words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ViewKind(StrEnum):
+    """Where the facts come from."""
+
+    DISK = "disk"
+    DIRECTORY = "directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One filesystem (or what stands in its place) on the disk.
+
+    ``uuid`` and ``label`` are empty where the kind has none or is not read; ``filesystem`` is ``None`` for a kind that
+    cannot be opened, with the reason in ``problem``.
+    """
+
+    partition: "Partition | None"
+    kind: "FilesystemKind"
+    uuid: str = ""
+    label: str = ""
+    filesystem: "Ext4 | Fat | None" = None
+    problem: str = ""
+
+    @property
+    def device(self) -> str:
+        """What to call it in a report."""
+        return "whole disk" if self.partition is None else f"partition {self.partition.number}"
+
+
+class View:
+    """Files under ``tree``; ``table``, ``volumes``, ``root_volume`` and ``esp`` exist only for a disk."""
+
+    def __init__(
+        self,
+        kind: ViewKind,
+        tree: FileTree,
+        *,
+        table: "PartitionTable | None" = None,
+        volumes: "tuple[Volume, ...]" = (),
+        root_volume: Volume | None = None,
+        esp: FileTree | None = None,
+    ) -> None:
+        self.kind = kind
+        self.tree = tree
+        self._table = table
+        self._volumes = volumes
+        self._root_volume = root_volume
+        self._esp = esp
+        self._answers: dict[object, object] = {}
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def text(self, path: str, limit: int = 1 << 20) -> str | None:
+        """Return the first ``limit`` bytes of a regular file as text, links followed; ``None`` when there is none."""
+        data = self.tree.read(path, limit)
+        return None if data is None else data.decode("utf-8", "surrogateescape")
+
+    def lines(self, path: str) -> list[str]:
+        """Return the lines of :meth:`text`, each cut after 4096 characters, so that no pattern meets an endless one."""
+        return [line[:_LONGEST_LINE] for line in (self.text(path) or "").splitlines()]
+
+    def exists(self, path: str) -> bool:
+        """Say whether ``path`` leads to something, links followed."""
+        return self.tree.stat(path) is not None
+
+    def is_file(self, path: str) -> bool:
+        """Say whether ``path`` leads to a regular file, links followed."""
+        node = self.tree.stat(path)
+        return node is not None and node.type is FileType.FILE
+
+    def children(self, directory: str, suffix: str = "") -> Iterator[tuple[str, Node]]:
+        """Yield path and node (links not followed) of a directory's entries that end in ``suffix``, by name."""
+        for name in self.tree.names(directory):
+            if name.endswith(suffix):
+                path = f"{directory.rstrip('/')}/{name}"
+                node = self.tree.lstat(path)
+                if node is not None:
+                    yield path, node
+
+    def files_below(self, directory: str) -> Iterator[tuple[str, Node]]:
+        """Yield every entry below ``directory`` that is not itself a directory; links are named, not followed."""
+        node = self.tree.lstat(directory)
+        if node is None or node.type is not FileType.DIRECTORY:
+            return
+        for path, entry in self.tree.walk(directory):
+            if entry.type is not FileType.DIRECTORY:
+                yield path, entry
+
+    # -- disk ------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_disk(self) -> bool:
+        """Say whether there are partitions to ask about."""
+        return self.kind is ViewKind.DISK
+
+    def _need_disk(self) -> None:
+        if not self.has_disk:
+            raise CannotSee("a directory has no partitions or filesystems to look at")
+
+    def partition_table(self) -> "PartitionTable | None":
+        """Return the GPT, or ``None`` when the disk has none; raises :class:`CannotSee` for a directory."""
+        self._need_disk()
+        return self._table
+
+    def volumes(self) -> tuple[Volume, ...]:
+        """Return the filesystems in the order of their partitions; raises :class:`CannotSee` for a directory."""
+        self._need_disk()
+        return self._volumes
+
+    def root_volume(self) -> Volume:
+        """Return the filesystem that holds ``/``; raises :class:`CannotSee` for a directory."""
+        self._need_disk()
+        if self._root_volume is None:
+            raise CannotSee("the root filesystem was not identified")
+        return self._root_volume
+
+    def esp(self) -> FileTree | None:
+        """Return the EFI system partition's tree, or ``None`` when the disk has none that is FAT.
+
+        Raises :class:`CannotSee` for a directory.
+        """
+        self._need_disk()
+        return self._esp
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    def recall(self, compute: Callable[["View"], Answer]) -> Answer:
+        """Return ``compute(self)``, worked out once; an exception is remembered and raised again."""
+        if compute not in self._answers:
+            try:
+                self._answers[compute] = compute(self)
+            except Exception as problem:  # every check that asks must meet it, not only the first
+                self._answers[compute] = _Raised(problem)
+        answer = self._answers[compute]
+        if isinstance(answer, _Raised):
+            raise answer.problem
+        return cast(Answer, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    problem: Exception
+
+
+def fact(compute: Callable[[View], Answer]) -> Callable[[View], Answer]:
+    """Make a function of a view compute once per view: several checks share what one of them has read."""
+
+    @functools.wraps(compute)
+    def remembered(view: View) -> Answer:
+        return view.recall(compute)
+
+    return remembered

@@ -1,0 +1,24 @@
+"""What every test gets: a scrubbed environment, so that nobody's settings or store can be touched."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def scrubbed_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point every place imagekit keeps things at a temporary directory and forget the operator's variables."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("IMAGEKIT_", "PROXMOX_")) and not name.startswith("IMAGEKIT_TEST_"):
+            monkeypatch.delenv(name)
+    home: Path = tmp_path_factory.mktemp("home")
+    for name, place in (
+        ("HOME", home),
+        ("XDG_DATA_HOME", home / "data"),
+        ("XDG_CACHE_HOME", home / "cache"),
+        ("XDG_STATE_HOME", home / "state"),
+        ("XDG_CONFIG_HOME", home / "config"),
+    ):
+        monkeypatch.setenv(name, os.fspath(place))

@@ -1,0 +1,91 @@
+"""Definitions as JSON documents."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from imagekit.definition import ImageDefinition, describe_image, describe_project, read_project
+from imagekit.errors import DefinitionInvalid
+
+_TEXT = """
+[images.template]
+features = ["promtail"]
+promtail = { loki_url = "http://loki/", package = "deb/p.deb" }
+[[images.template.files]]
+path = "/etc/motd"
+source = "motd.txt"
+"""
+
+
+def _make_project(directory: Path) -> Path:
+    (directory / "deb").mkdir(parents=True)
+    (directory / "deb" / "p.deb").write_bytes(b"abc")
+    (directory / "motd.txt").write_bytes(b"")
+    (directory / "imagekit.toml").write_text(_TEXT)
+    return directory
+
+
+def test_description_is_complete_json() -> None:
+    """Every field of a definition is in its description, as plain JSON that survives a round trip."""
+    document = describe_image(ImageDefinition("template"))
+    assert list(document) == [field.name for field in fields(ImageDefinition)]
+    assert json.loads(json.dumps(document)) == document
+    assert document["size"] == 2 << 30
+    assert document["base"] == {"distribution": "debian", "release": "bookworm"}
+    assert document["promtail"] is None
+    assert type(document["kind"]) is str
+
+
+def test_description_is_the_same_everywhere(tmp_path: Path) -> None:
+    """The same project in another directory has the same description: files stand as name and digest."""
+    one, two = (read_project(_make_project(tmp_path / name)).find_image("template") for name in ("one", "two"))
+    assert describe_image(one) == describe_image(two)
+    assert str(tmp_path) not in json.dumps(describe_image(one))
+    assert describe_image(one)["promtail"] == {
+        "loki_url": "http://loki/",
+        "package": {"name": "p.deb", "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+    }
+    assert describe_image(one)["files"] == [
+        {
+            "path": "/etc/motd",
+            "content": None,
+            "source": {
+                "name": "motd.txt",
+                "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            },
+            "mode": "0644",
+            "owner": "root",
+            "group": "root",
+        }
+    ]
+    (two.files[0].source or Path()).write_text("changed")
+    assert describe_image(one) != describe_image(two)
+
+
+def test_file_that_went_away(tmp_path: Path) -> None:
+    """A source that is gone since the definition was read is an error with its name."""
+    image = read_project(_make_project(tmp_path / "one")).find_image("template")
+    (tmp_path / "one" / "motd.txt").unlink()
+    with pytest.raises(DefinitionInvalid, match=r"motd\.txt cannot be read"):
+        describe_image(image)
+
+
+def test_project_has_values_with_origins(tmp_path: Path) -> None:
+    """The document of a project has each value with its origin, and the same keys whatever is set."""
+    document = describe_project(read_project(_make_project(tmp_path / "one")))
+    built_in = describe_project(read_project(tmp_path))
+    assert json.loads(json.dumps(document)) == document
+    assert document["schema_version"] == 1
+    assert document["path"] == str(tmp_path / "one" / "imagekit.toml")
+    assert built_in["path"] is None
+    values, defaults = document["values"], built_in["values"]
+    assert isinstance(values, dict)
+    assert isinstance(defaults, dict)
+    assert list(values) == list(defaults)
+    assert values["images.template.features"] == {"value": ["promtail"], "origin": "imagekit.toml:3"}
+    assert values["images.template.promtail.loki_url"] == {"value": "http://loki/", "origin": "imagekit.toml:4"}
+    assert values["images.template.promtail.package"]["value"] == str(tmp_path / "one" / "deb" / "p.deb")
+    assert defaults["images.template.promtail.package"] == {"value": None, "origin": "default"}
+    assert values["images.template.vm_id"] == {"value": 9000, "origin": "default"}

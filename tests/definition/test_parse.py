@@ -1,0 +1,407 @@
+"""Parsing ``imagekit.toml``: right values become nouns, every wrong one is told with line, key and reason."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagekit.definition import (
+    Base,
+    DriveBus,
+    Feature,
+    FileEntry,
+    ImageDefinition,
+    MachineType,
+    Promtail,
+    Release,
+    RootLogin,
+    SshPolicy,
+    User,
+    read_project,
+)
+from imagekit.definition.parse import TABLES, parse_images
+from imagekit.definition.toml_file import TomlFile
+from imagekit.errors import DefinitionInvalid
+from imagekit.image import Architecture
+
+_BLOB = base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(range(32))).decode()
+KEY = f"ssh-ed25519 {_BLOB} me@here"
+_SECRET = "b3BlbnNzaC1rZXktdjEAAAAA"
+
+
+def _read(directory: Path, text: str) -> ImageDefinition:
+    (directory / "imagekit.toml").write_text(text, encoding="utf-8")
+    return read_project(directory).find_image("template")
+
+
+def _refuse(directory: Path, text: str) -> list[str]:
+    (directory / "imagekit.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(DefinitionInvalid) as caught:
+        read_project(directory)
+    assert caught.value.problems
+    assert _SECRET not in " ".join([caught.value.message, *caught.value.problems])
+    return list(caught.value.problems)
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    """A definition with every key becomes the noun with exactly these values."""
+    (tmp_path / "promtail.deb").write_bytes(b"!<arch>\n")
+    (tmp_path / "motd.txt").write_text("hello")
+    image = _read(
+        tmp_path,
+        f"""
+[images.template]
+kind = "template"
+base = {{ distribution = "debian", release = "13" }}
+architecture = "arm64"
+packages = ["htop", "g++", "libc6-dev"]
+features = ["docker", "promtail"]
+timezone = "Europe/Berlin"
+size = "4G"
+esp = 134217728
+firmware = "ovmf"
+machine = "i440fx"
+cloud_init_drive = "ide"
+vm_id = 999999999
+boot_test = false
+channels = ["candidate", "beta-1", "stable"]
+[images.template.ssh]
+root_login = "prohibit-password"
+[images.template.promtail]
+loki_url = "https://loki.example:3100/loki/api/v1/push"
+package = "promtail.deb"
+[[images.template.files]]
+path = "/etc/motd"
+source = "motd.txt"
+mode = "4755"
+owner = "ops"
+group = "adm"
+[[images.template.files]]
+path = "/etc/empty"
+content = ""
+[[images.template.users]]
+name = "ops"
+groups = ["sudo", "adm"]
+shell = "/bin/sh"
+ssh_keys = ["{KEY}"]
+sudo = true
+""",
+    )
+    assert image == ImageDefinition(
+        name="template",
+        base=Base("debian", Release.TRIXIE),
+        architecture=Architecture.ARM64,
+        packages=("htop", "g++", "libc6-dev"),
+        features=(Feature.DOCKER, Feature.PROMTAIL),
+        files=(
+            FileEntry("/etc/motd", source=tmp_path / "motd.txt", mode=0o4755, owner="ops", group="adm"),
+            FileEntry("/etc/empty", content=""),
+        ),
+        users=(User("ops", ("sudo", "adm"), "/bin/sh", (KEY,), sudo=True),),
+        ssh=SshPolicy(RootLogin.KEYS),
+        promtail=Promtail("https://loki.example:3100/loki/api/v1/push", tmp_path / "promtail.deb"),
+        timezone="Europe/Berlin",
+        size=4 << 30,
+        esp=128 << 20,
+        machine=MachineType.I440FX,
+        cloud_init_drive=DriveBus.IDE,
+        vm_id=999999999,
+        boot_test=False,
+        channels=("candidate", "beta-1", "stable"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [("12", Release.BOOKWORM), ("bookworm", Release.BOOKWORM), ("13", Release.TRIXIE), ("trixie", Release.TRIXIE)],
+)
+def test_release_by_number_or_name(tmp_path: Path, text: str, release: Release) -> None:
+    """A Debian release may be given by its number or its code name."""
+    assert _read(tmp_path, f'[images.template.base]\nrelease = "{text}"').base.release is release
+
+
+def test_all_problems_come_together(tmp_path: Path) -> None:
+    """One reading tells every mistake of the file, in the order of its lines."""
+    problems = _refuse(
+        tmp_path,
+        """
+extra = 1
+[images.template]
+sise = "2G"
+vm_id = 99
+features = ["promtail", "dokcer"]
+[images.template.ssh]
+root_login = "yes"
+[[images.template.users]]
+name = "root"
+[[images.template.files]]
+path = "etc/motd"
+[images."A b"]
+vm_id = 9001
+""",
+    )
+    assert problems == [
+        "imagekit.toml:2: extra: unknown key; known here: images",
+        "imagekit.toml:4: images.template.sise: unknown key; did you mean 'size'?",
+        "imagekit.toml:5: images.template.vm_id: the integer 99 is out of range; Proxmox takes 100 to 999999999",
+        (
+            'imagekit.toml:6: images.template.features[1]: \'dokcer\' is not "docker" or "node-exporter" or "promtail" '
+            "or \"hardening\"; did you mean 'docker'?"
+        ),
+        (
+            "imagekit.toml:6: images.template.features: promtail needs a table [images.template.promtail] with "
+            "loki_url and package"
+        ),
+        'imagekit.toml:8: images.template.ssh.root_login: \'yes\' is not "no" or "prohibit-password"',
+        (
+            "imagekit.toml:9: images.template.users[0]: needs ssh_keys: templates carry no passwords, so nobody could "
+            "log in without a key"
+        ),
+        "imagekit.toml:10: images.template.users[0].name: 'root' is reserved for the system; choose another name",
+        "imagekit.toml:11: images.template.files[0]: needs content or source: nothing says what is in the file",
+        "imagekit.toml:12: images.template.files[0].path: 'etc/motd' is not absolute; it must begin with '/'",
+        (
+            "imagekit.toml:13: images.'A b': 'A b' cannot name an image; use 1 to 63 of a-z, 0-9 and '-', "
+            "not at either end"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        # types
+        ("kind = 1", "kind: expected a string, found the integer 1"),
+        ("base = 1", "base: expected a table, found the integer 1"),
+        ("base = { release = 12 }", "base.release: expected a string, found the integer 12"),
+        ('packages = "htop"', "packages: expected an array, found a string"),
+        ("packages = [1.5]", "packages[0]: expected a string, found the float 1.5"),
+        ("features = [[]]", "features[0]: expected a string, found an array"),
+        ("files = {}", "files: expected an array, found a table"),
+        ("users = [1979-05-27]", "users[0]: expected a table, found a date or time"),
+        ("timezone = true", "timezone: expected a string, found the boolean true"),
+        ("size = 2.5", "size: expected a size, found the float 2.5"),
+        ("size = true", "size: expected a size, found the boolean true"),
+        ('vm_id = "9000"', "vm_id: expected an integer, found a string"),
+        ("vm_id = true", "vm_id: expected an integer, found the boolean true"),
+        ("boot_test = 1", "boot_test: expected true or false, found the integer 1"),
+        # choices
+        ('kind = "iso"', 'kind: \'iso\' is not "template"'),
+        ('base = { distribution = "ubuntu" }', "base.distribution: 'ubuntu' is not \"debian\""),
+        ('base = { release = "11" }', 'is not "12" or "bookworm" or "13" or "trixie"'),
+        ('architecture = "amd46"', "did you mean 'amd64'?"),
+        ('firmware = "efi"', 'firmware: \'efi\' is not "ovmf" or "seabios"'),
+        ('machine = "pc"', 'machine: \'pc\' is not "q35" or "i440fx"'),
+        ('cloud_init_drive = "usb"', 'is not "scsi" or "sata" or "ide"'),
+        # sizes and numbers
+        ('size = "2GB"', "size: '2GB' is not a size"),
+        ('size = "1023M"', "size: '1023M' is out of range; it must be 1024M to 16T"),
+        ('size = "17T"', "size: '17T' is out of range"),
+        ("size = 1073741825", "size: the integer 1073741825 is not a multiple of 1 MiB"),
+        ("size = -1", "size: the integer -1 is out of range"),
+        ('esp = "32M"', "esp: '32M' is out of range; it must be 33M to 2048M, or 0 for no ESP"),
+        ("vm_id = 99", "out of range"),
+        ("vm_id = 1000000000", "out of range"),
+        # names
+        ('packages = ["Htop"]', "packages[0]: 'Htop' cannot name a Debian package"),
+        ('packages = ["x"]', "packages[0]: 'x' cannot name a Debian package"),
+        ('packages = ["-oDpkg::Pre-Invoke"]', "cannot name a Debian package"),
+        ('packages = ["htop:arm64"]', "packages[0]: 'htop:arm64' names an architecture"),
+        ('packages = ["htop=3.2"]', "packages[0]: 'htop=3.2' is more than a name"),
+        ('packages = ["htop/sid"]', "packages[0]: 'htop/sid' is more than a name"),
+        ('packages = ["htop-"]', "which tells apt to remove a package"),
+        ('packages = ["htop", "htop"]', "packages[1]: 'htop' is there twice"),
+        ('features = ["docker", "docker"]', "features[1]: 'docker' is there twice"),
+        ('channels = ["stable", "stable"]', "channels[1]: 'stable' is there twice"),
+        ('channels = ["Stable"]', "channels[0]: 'Stable' cannot name a channel"),
+        ('channels = ["20261121-1"]', "channels[0]: '20261121-1' is how versions are written"),
+        ('timezone = "Europe/Berln"', "did you mean 'Europe/Berlin'?"),
+        ('timezone = "Berlin"', "did you mean 'Europe/Berlin'?"),
+        ('timezone = "../../etc/passwd"', "is not a time zone"),
+        # unknown keys
+        ("boot-test = true", "boot-test: unknown key; did you mean 'boot_test'?"),
+        ("base = { relase = '12' }", "base.relase: unknown key; did you mean 'release'?"),
+        ("zzz = 1", "zzz: unknown key; known here: architecture, base,"),
+        ("root_password = 'x'", "root_password: templates carry no passwords"),
+    ],
+)  # fmt: skip
+def test_wrong_image_value(tmp_path: Path, line: str, said: str) -> None:
+    """A wrong value of an image is the one problem that is told, on its line."""
+    (problem,) = _refuse(tmp_path, f"[images.template]\n{line}\n")
+    assert problem.startswith("imagekit.toml:2: images.template.")
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('path = "/etc/../x"', "climbs with '..'"),
+        ('path = "/etc//x"', "is not in its shortest form"),
+        ('path = "/etc/./x"', "is not in its shortest form"),
+        ('path = "/etc/x/"', "is not in its shortest form"),
+        ('path = "/"', "is not in its shortest form"),
+        ('path = "/etc/x\\u0000"', "has a control character"),
+        ('path = "/etc/x\\ny"', "has a control character"),
+        ('path = "/proc/x"', "would never be seen: a running system mounts or empties /proc"),
+        ('path = "/tmp"', "would never be seen"),
+        (f'path = "/{"a" * 256}"', "is longer than Linux allows"),
+        ('path = "/a"\nmode = 420', "files[0].mode: expected octal digits in a string"),
+        ('path = "/a"\nmode = "0888"', "files[0].mode: '0888' is not 3 or 4 octal digits"),
+        ('path = "/a"\nowner = "Root"', "files[0].owner: 'Root' cannot name an account"),
+        ('path = "/a"\ngroup = "a b"', "files[0].group: 'a b' cannot name an account"),
+        ('path = "/a"\nsource = "imagekit.toml"', "files[0].source: content is given as well"),
+        ('path = "/a"\npermissions = "0644"', "files[0].permissions: unknown key"),
+    ],
+)
+def test_wrong_file(tmp_path: Path, lines: str, said: str) -> None:
+    """A file that cannot be put into the image as written is refused."""
+    (problem,) = _refuse(tmp_path, f'[[images.template.files]]\ncontent = "x"\n{lines}\n')
+    assert said in problem
+
+
+@pytest.mark.parametrize("source", ["missing.txt", ".", "a\\u0000b", "x/imagekit.toml", "", "n" + "a" * 300])
+def test_missing_source(tmp_path: Path, source: str) -> None:
+    """A source that is not a file beside the definition is refused now, not in the middle of a build."""
+    (problem,) = _refuse(tmp_path, f'[[images.template.files]]\npath = "/a"\nsource = "{source}"\n')
+    assert problem.startswith("imagekit.toml:3: images.template.files[0].source: ")
+
+
+def test_file_without_path(tmp_path: Path) -> None:
+    """A file that says nothing lacks both its path and its bytes, and both are told."""
+    problems = _refuse(tmp_path, "[[images.template.files]]\n")
+    assert problems == [
+        "imagekit.toml:1: images.template.files[0]: path is missing",
+        "imagekit.toml:1: images.template.files[0]: needs content or source: nothing says what is in the file",
+    ]
+
+
+def test_duplicate_path_and_user(tmp_path: Path) -> None:
+    """The second file of one path and the second user of one name are told at their own lines."""
+    text = "".join(f'[[images.template.files]]\npath = "/a"\ncontent = "{n}"\n' for n in "12")
+    text += "".join(f'[[images.template.users]]\nname = "ops"\nssh_keys = ["{KEY}"]\n' for _ in "12")
+    assert _refuse(tmp_path, text) == [
+        "imagekit.toml:5: images.template.files[1].path: '/a' is there twice",
+        "imagekit.toml:11: images.template.users[1].name: 'ops' is there twice",
+    ]
+
+
+def test_private_key_in_content(tmp_path: Path) -> None:
+    """A private key in a file's text is refused and not shown."""
+    text = f'path = "/a"\ncontent = """-----BEGIN OPENSSH PRIVATE KEY-----\n{_SECRET}"""\n'
+    (problem,) = _refuse(tmp_path, f"[[images.template.files]]\n{text}")
+    assert "imagekit.toml:3: images.template.files[0].content: holds a private key" in problem
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('name = "Ops"', "users[0].name: 'Ops' cannot name an account"),
+        (f'name = "{"a" * 33}"', "cannot name an account"),
+        ('name = "-ops"', "cannot name an account"),
+        ('name = "www-data"', "users[0].name: 'www-data' is reserved"),
+        ('name = "ops"\nshell = "bash"', "users[0].shell: 'bash' is not absolute"),
+        ('name = "ops"\ngroups = ["sudo", "sudo"]', "users[0].groups[1]: 'sudo' is there twice"),
+        ('name = "ops"\ngroups = ["S"]', "users[0].groups[0]: 'S' cannot name an account"),
+        ('name = "ops"\nsudo = "yes"', "users[0].sudo: expected true or false, found a string"),
+        (f'name = "ops"\npassword = "{_SECRET}"', "users[0].password: templates carry no passwords"),
+        (f'name = "ops"\npasswd = "{_SECRET}"', "users[0].passwd: templates carry no passwords"),
+        (f'name = "ops"\nhashed_password = "{_SECRET}"', "users[0].hashed_password: templates carry no passwords"),
+    ],
+)
+def test_wrong_user(tmp_path: Path, lines: str, said: str) -> None:
+    """An account that could not be made, or that asks for a password, is refused."""
+    (problem,) = _refuse(tmp_path, f'[[images.template.users]]\nssh_keys = ["{KEY}"]\n{lines}\n')
+    assert said in problem
+
+
+@pytest.mark.parametrize("keys", ["", "ssh_keys = []"])
+def test_user_without_key(tmp_path: Path, keys: str) -> None:
+    """A user whom nobody could log in as is refused."""
+    (problem,) = _refuse(tmp_path, f'[[images.template.users]]\nname = "ops"\n{keys}\n')
+    assert problem.startswith("imagekit.toml:1: images.template.users[0]: needs ssh_keys")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (f"-----BEGIN OPENSSH PRIVATE KEY-----\\n{_SECRET}\\n", "this is a private key"),
+        (_SECRET, "not one line with a public key"),
+        (f"{KEY}\\n{KEY}", "not one line with a public key"),
+        (f"no-pty {KEY}", "not one line with a public key"),
+        (f"ssh-dss {_BLOB}", "not one line with a public key"),
+        (f"ssh-rsa {_BLOB}", "not a whole ssh-rsa key"),
+        (f"ssh-ed25519 {_BLOB[:30]}", "not a whole ssh-ed25519 key"),
+        (f"ssh-ed25519 {_BLOB[:-4]}", "not a whole ssh-ed25519 key"),
+        (f"ssh-ed25519 {_SECRET}é", "not a whole ssh-ed25519 key"),
+        ("ssh-ed25519", "not a whole ssh-ed25519 key"),
+        ("", "not one line with a public key"),
+    ],
+)
+def test_wrong_ssh_key(tmp_path: Path, key: str, said: str) -> None:
+    """What is not one whole public key is refused, and never shown, since it may be a secret."""
+    (problem,) = _refuse(tmp_path, f'[[images.template.users]]\nname = "ops"\nssh_keys = ["{key}"]\n')
+    assert f"imagekit.toml:3: images.template.users[0].ssh_keys[0]: {said}" in problem
+
+
+@pytest.mark.parametrize("url", ["loki.example", "ftp://loki.example", "http://", "http://a b/", "http://[", "http://a:x/",
+                                 "http://a/\\n", "http://a/\\\"x"])  # fmt: skip
+def test_wrong_loki_url(tmp_path: Path, url: str) -> None:
+    """Only an http or https address can be where logs go."""
+    (tmp_path / "p.deb").touch()
+    text = f'[images.template]\nfeatures = ["promtail"]\npromtail = {{ package = "p.deb", loki_url = "{url}" }}\n'
+    (problem,) = _refuse(tmp_path, text)
+    assert "imagekit.toml:3: images.template.promtail.loki_url: " in problem
+    assert "is not an http or https address" in problem
+
+
+def test_credentials_in_loki_url(tmp_path: Path) -> None:
+    """An address with a password is refused without showing it."""
+    (tmp_path / "p.deb").touch()
+    url = f"http://me:{_SECRET}@loki.example/"
+    text = f'[images.template]\nfeatures = ["promtail"]\npromtail = {{ package = "p.deb", loki_url = "{url}" }}\n'
+    (problem,) = _refuse(tmp_path, text)
+    assert "carries a user or password" in problem
+
+
+def test_incomplete_promtail(tmp_path: Path) -> None:
+    """A promtail table without its keys is told key by key, and not as a missing table."""
+    text = '[images.template]\nfeatures = ["promtail"]\n[images.template.promtail]\npackage = "promtail.rpm"\n'
+    (tmp_path / "promtail.rpm").touch()
+    assert _refuse(tmp_path, text) == [
+        "imagekit.toml:3: images.template.promtail: loki_url is missing",
+        "imagekit.toml:4: images.template.promtail.package: 'promtail.rpm' is not a .deb package",
+    ]
+
+
+@pytest.mark.parametrize("text", ["images = 1", "[[images]]\n", "[images]\ntemplate = 1"])
+def test_images_are_tables(tmp_path: Path, text: str) -> None:
+    """Images that are not tables are told by their type."""
+    (problem,) = _refuse(tmp_path, text)
+    assert "expected a table, found" in problem
+
+
+def test_long_value_is_cut(tmp_path: Path) -> None:
+    """A value of any length fills no screen."""
+    (problem,) = _refuse(tmp_path, f'[images.template]\nkind = "{"a" * 5000}"')
+    assert len(problem) < 200
+
+
+_keys = st.sampled_from(sorted({key for table in TABLES.values() for key in table.keys})) | st.text(max_size=5)
+_texts = st.text(max_size=12) | st.sampled_from(["/etc/x", "http://[/", "12", "2G", KEY, "promtail", "ide", "q35", "."])
+_leaves = st.one_of(_texts, st.integers(), st.floats(), st.booleans(), st.dates())
+_values = st.recursive(_leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner), max_leaves=5)
+
+
+@given(st.dictionaries(st.sampled_from(["template", "web"]) | st.text(max_size=3), st.dictionaries(_keys, _values)))
+def test_no_value_breaks_the_parser(images: dict[str, object]) -> None:
+    """Whatever values TOML can hold are read or refused, and every refusal has a place and a reason on one line."""
+    file = TomlFile("imagekit.toml", {"images": images}, {})
+    problems: tuple[str, ...] = ()
+    try:
+        assert list(parse_images(file, Path("/nonexistent/imagekit.toml"))) == list(images)
+    except DefinitionInvalid as error:
+        problems = error.problems or ("",)
+    assert all(problem.startswith("imagekit.toml:1: images") for problem in problems)
+    assert all(problem.isprintable() for problem in problems)

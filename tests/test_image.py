@@ -1,0 +1,136 @@
+"""The nouns that travel: text becomes a reference, version or digest once, and back without loss."""
+
+import string
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagekit.errors import DefinitionInvalid
+from imagekit.image import NAME_PATTERN, Digest, Reference, VersionId, parse_name
+
+_HEX = "0123456789abcdef"
+_EDGE = string.ascii_lowercase + string.digits
+
+names = st.from_regex(NAME_PATTERN, fullmatch=True)
+versions = st.builds(VersionId, st.dates(), st.integers(1, 999_999))
+digests = st.builds(Digest, st.text(_HEX, min_size=12, max_size=64))
+
+
+def _is_channel(text: str) -> bool:
+    try:
+        VersionId.parse(text)
+    except ValueError:
+        return not (text[:8].isdigit() and text[8:9] == "-")
+    return False
+
+
+references = st.builds(Reference, names, st.none() | versions | digests | names.filter(_is_channel))
+
+
+@given(versions)
+def test_version_round_trip(version: VersionId) -> None:
+    """A version is read back from its own text, in every year that a date can have."""
+    assert VersionId.parse(str(version)) == version
+
+
+@given(digests)
+def test_digest_round_trip(digest: Digest) -> None:
+    """A digest is read back from its own text."""
+    assert Digest.parse(str(digest)) == digest
+
+
+@given(references)
+def test_reference_round_trip(reference: Reference) -> None:
+    """A reference is read back from its own text, whatever selects its version."""
+    assert Reference.parse(str(reference)) == reference
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_reference_or_refused(text: str) -> None:
+    """No text breaks the parser: it is a reference that prints as it was written, or it is refused."""
+    try:
+        reference = Reference.parse(text)
+    except DefinitionInvalid:
+        return
+    assert str(reference) == text
+
+
+@given(st.lists(versions))
+def test_versions_sort_by_day_then_serial(found: list[VersionId]) -> None:
+    """Versions sort by age, so serial 10 comes after serial 9."""
+    assert sorted(found) == sorted(found, key=lambda version: (version.day, version.serial))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "20261121", "20261121-0", "20261121-01", "20261301-1", "20260230-1", "00000101-1", "2026112-1", "20261121-1 ",
+     "20261121-1\n", "٢٠٢٦١١٢١-1", "20261121-1234567", "-1"],
+)  # fmt: skip
+def test_version_refuses(text: str) -> None:
+    """What is not a day of the calendar and a serial from 1, in ASCII digits, is no version."""
+    with pytest.raises(ValueError, match=r"version|month|day|year"):
+        VersionId.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "sha256:", "sha256:" + "a" * 11, "sha256:" + "a" * 65, "sha256:" + "A" * 12,
+                                  "sha1:" + "a" * 40, "a" * 64, "sha256:" + "g" * 12])  # fmt: skip
+def test_digest_refuses(text: str) -> None:
+    """A digest has its algorithm and 12 to 64 lower-case digits."""
+    with pytest.raises(ValueError, match="digest"):
+        Digest.parse(text)
+
+
+def test_short_digest_matches_its_full_one() -> None:
+    """An abbreviation stands for every digest that begins with it, and a full one only for itself."""
+    full, other = Digest("ab" * 32), Digest("ab" * 31 + "cd")
+    assert Digest("ab" * 6).matches(full)
+    assert not Digest("cd" * 6).matches(full)
+    assert full.matches(full)
+    assert not full.matches(other)
+    assert full.short == "ab" * 6
+
+
+@pytest.mark.parametrize(
+    ("text", "selector"),
+    [
+        ("template", None),
+        ("template@stable", "stable"),
+        ("template@20261121-2", VersionId(date(2026, 11, 21), 2)),
+        ("template@sha256:0123456789ab", Digest("0123456789ab")),
+    ],
+)
+def test_reference_selector(text: str, selector: object) -> None:
+    """The part after '@' is a version, a digest or a channel by its form."""
+    assert Reference.parse(text) == Reference("template", selector)  # type: ignore[arg-type] # any of the three
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "@stable", "Template", "a_b", "-a", "a-", "a" * 64, "template@", "template@Stable", "template@sha256:abc",
+     "template@20261345-1", "a@b@c", "template\n", "../x", "template@../x", "a/b"],
+)  # fmt: skip
+def test_reference_refuses(text: str) -> None:
+    """A part that cannot be what it stands for is refused with a hint; a wrong date is not taken for a channel."""
+    with pytest.raises(DefinitionInvalid) as caught:
+        Reference.parse(text)
+    assert caught.value.hint
+
+
+@given(
+    st.text(_EDGE, min_size=1, max_size=1), st.text(_EDGE + "-", max_size=61), st.text(_EDGE, min_size=1, max_size=1)
+)
+def test_names_are_safe_in_dns_and_tags(first: str, middle: str, last: str) -> None:
+    """Every name that follows the rule is taken as it is, and the same name in capitals is not."""
+    name = first + middle + last
+    assert parse_name(name) == name
+    if name.upper() != name:
+        with pytest.raises(DefinitionInvalid):
+            parse_name(name.upper())
+
+
+def test_parse_name_says_what() -> None:
+    """The message names what could not be named."""
+    with pytest.raises(DefinitionInvalid, match="channel 'X'"):
+        parse_name("X", what="channel")
