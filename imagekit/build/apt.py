@@ -76,7 +76,13 @@ def open_room(cache: Path, release: str, architecture: str, sources: Sequence[Ap
     The machine's credentials (apt_auth.conf(5)) and pinned keys are used where they are and never copied.
     """
     room = AptRoom(cache / "apt" / f"{release}-{architecture}", cache / "packages", tuple(sources))
-    for part in ("etc/apt.conf.d", "etc/preferences.d", "etc/sources.list.d", "state/lists/partial", "cache/none/partial"):
+    for part in (
+        "etc/apt.conf.d",
+        "etc/preferences.d",
+        "etc/sources.list.d",
+        "state/lists/partial",
+        "cache/none/partial",
+    ):
         (room.directory / part).mkdir(parents=True, exist_ok=True)
     (room.archives / "partial").mkdir(parents=True, exist_ok=True)
     room.directory.chmod(0o700)
@@ -149,8 +155,17 @@ def plan_packages(room: AptRoom, names: Sequence[str]) -> tuple[PlannedPackage, 
     with _explained():
         said = run(
             # apt prints no line for a file that it has already, so it is shown an empty archive.
-            ["apt-get", "-q", "--yes", "-o", f"Dir::Cache::archives={room.directory}/cache/none", "--print-uris",
-             "install", "--", *names],  # fmt: skip
+            [
+                "apt-get",
+                "-q",
+                "--yes",
+                "-o",
+                f"Dir::Cache::archives={room.directory}/cache/none",
+                "--print-uris",
+                "install",
+                "--",
+                *names,
+            ],  # fmt: skip
             environment=room.environment(),
         )
     found: dict[str, PlannedPackage] = {}
@@ -183,7 +198,19 @@ def fetch_packages(room: AptRoom, plan: Sequence[PlannedPackage], names: Sequenc
 
     with _explained():
         run(
-            ["sh", "-c", 'exec "$@" >&2', "apt-get", "apt-get", "-q", "--yes", "--download-only", "install", "--", *names],
+            [
+                "sh",
+                "-c",
+                'exec "$@" >&2',
+                "apt-get",
+                "apt-get",
+                "-q",
+                "--yes",
+                "--download-only",
+                "install",
+                "--",
+                *names,
+            ],
             environment=room.environment(),
             on_line=count,
         )

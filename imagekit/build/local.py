@@ -82,7 +82,7 @@ def _require_native(architecture: Architecture) -> None:
     if native != architecture:
         raise DefinitionInvalid(
             f"this machine is {native}, so the local builder cannot make an image for {architecture}",
-            hint=f"build it on a machine with {architecture}, or set architecture = \"{native}\"",
+            hint=f'build it on a machine with {architecture}, or set architecture = "{native}"',
         )
 
 

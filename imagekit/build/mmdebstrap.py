@@ -130,7 +130,13 @@ def _run_mmdebstrap(
 def _save_base(root: Path, base: Path, workdir: Path) -> None:
     """Save the base root: written in the build's directory, renamed whole. Left out is what each run puts in anew."""
     aside = workdir / "base.tar"
-    left_out = ["./dev/*", "./etc/apt/sources.list", "./etc/apt/sources.list.d/*", "./etc/resolv.conf", "./etc/hostname"]
+    left_out = [
+        "./dev/*",
+        "./etc/apt/sources.list",
+        "./etc/apt/sources.list.d/*",
+        "./etc/resolv.conf",
+        "./etc/hostname",
+    ]
     run([*namespace_command(), "tar", "--create", "--sort=name", "--numeric-owner", "--anchored",
          *(f"--exclude={path}" for path in left_out), "--file", os.fspath(aside), "--directory", os.fspath(root), "."])  # fmt: skip
     with aside.open("rb") as file:
@@ -162,7 +168,13 @@ def _provide_packages(room: AptRoom, files: Path) -> str:
 
 def _install_extra(plan: RootPlan, room: AptRoom) -> str:
     """A hook that installs what this definition adds, with apt from outside: no network, no resolver in the root."""
-    options = ["-q", "--yes", f"-oDir::Etc::sourcelist={room.sources_list}", "-oDir::Etc::sourceparts=-", "--no-download"]
+    options = [
+        "-q",
+        "--yes",
+        f"-oDir::Etc::sourcelist={room.sources_list}",
+        "-oDir::Etc::sourceparts=-",
+        "--no-download",
+    ]
     install = f'{format_command(["apt-get", *options])} -oDPkg::Chroot-Directory="$1" install'
     return f'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" {install} -- {format_command(plan.extra)}'
 

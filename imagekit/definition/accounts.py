@@ -16,16 +16,17 @@ RESERVED_ACCOUNTS = frozenset(
         *("systemd-network", "systemd-timesync", "systemd-resolve", "promtail", "prometheus"),
     )
 )
-# sshd(8) AUTHORIZED_KEYS FILE FORMAT, without ssh-dss, which OpenSSH 10 no longer has.
-SSH_KEY_TYPES = (
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-)
+# sshd(8) AUTHORIZED_KEYS FILE FORMAT, without ssh-dss, which OpenSSH 10 no longer has; with the number of fields in a
+# key's blob (RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4, OpenSSH's PROTOCOL.u2f).
+SSH_KEY_TYPES = {
+    "ssh-ed25519": 2,
+    "ssh-rsa": 3,
+    "ecdsa-sha2-nistp256": 3,
+    "ecdsa-sha2-nistp384": 3,
+    "ecdsa-sha2-nistp521": 3,
+    "sk-ssh-ed25519@openssh.com": 3,
+    "sk-ecdsa-sha2-nistp256@openssh.com": 4,
+}
 
 
 def read_account(value: object, scope: Scope) -> str:
@@ -56,8 +57,17 @@ def read_ssh_key(value: object, scope: Scope) -> str:
         blob = base64.b64decode(rest.strip().partition(" ")[0], validate=True)
     except ValueError:
         blob = b""
-    # RFC 4253, section 6.6: the blob begins with the length of the type's name and the name.
-    head = len(kind).to_bytes(4) + kind.encode()
-    if not blob.startswith(head) or len(blob) < len(head) + 4 + 32:
+    fields = _split_fields(blob)
+    if len(fields) != SSH_KEY_TYPES[kind] or fields[0] != kind.encode() or b"" in fields:
         raise Wrong(f"not a whole {kind} key; copy the line of the .pub file again")
     return text
+
+
+def _split_fields(blob: bytes) -> list[bytes]:
+    """Return the fields of a key's blob, each behind its length in 4 bytes; nothing when it does not end with one."""
+    fields, at = [], 0
+    while at < len(blob):
+        length = int.from_bytes(blob[at : at + 4], "big")
+        fields.append(blob[at + 4 : at + 4 + length])
+        at += 4 + length
+    return fields if at == len(blob) else []

@@ -263,10 +263,13 @@ class InodeTable:
         block = self._super
         in_block = block.block_size // block.descriptor_size
         table, index = divmod(group, in_block)
-        place = block.first_data_block + 1 + table
+        # The superblock is in block 1 when blocks have 1 KiB; with bigalloc that is so although data begins at block 0.
+        home = 1 if block.block_size == 1024 else 0
+        place = home + 1 + table
         if "meta_bg" in block.features and table >= block.first_meta_group:
             first = table * in_block
-            place = block.first_data_block + first * block.blocks_per_group + self._has_super(first)
+            if first:
+                place = block.first_data_block + first * block.blocks_per_group + self._has_super(first)
         if place >= block.blocks_count:
             raise ImageDamaged(f"the descriptor of group {group} would be at block {place}, past the end")
         return place * block.block_size + index * block.descriptor_size

@@ -73,7 +73,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 def append_lines(path: Path, lines: bytes) -> None:
     """Append whole lines and flush them. A torn last line, left by a crash, is cut off first: it never counted.
 
-    When the disk is full the file gets its old length back. The caller holds a lock.
+    When the disk is full the file gets its old length back, or goes again. The caller holds a lock.
     """
     new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -86,6 +86,8 @@ def append_lines(path: Path, lines: bytes) -> None:
             sync_descriptor(descriptor)
         except BaseException:
             os.ftruncate(descriptor, end)
+            if new:
+                path.unlink()
             raise
     finally:
         os.close(descriptor)

@@ -65,7 +65,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_sparse(root / "deep/er/est/hole", [(0, b"begin"), (300_000, b"middle"), (999_990, b"end")], 1_000_000)
     _write_sparse(root / "deep/er/est/only-a-hole", [], 123_456)
     # A piece every 16 KiB: on small blocks no two of them share an extent.
-    _write_sparse(root / "deep/comb", [(index * 16_384, random.randbytes(1024)) for index in range(500)], 500 * 16_384)
+    # It ends with data: mke2fs 1.47.0 forgets a hole at the end when it was told to use inline data.
+    comb = [(index * 16_384, random.randbytes(1024)) for index in range(500)]
+    _write_sparse(root / "deep/comb", comb, 499 * 16_384 + 1024)
     for name, target in {
         "fast": "etc/hostname",
         "slow": "./" * 100 + "etc/hostname",

@@ -83,7 +83,7 @@ def test_every_layout_reads_back_what_was_written(
     assert wrong == []
 
 
-@pytest.mark.parametrize("variant", ["ext2, 1 KiB blocks", "ext4, 1 KiB blocks", "inline data"])
+@pytest.mark.parametrize("variant", ["ext2, 1 KiB blocks", "ext4, 1 KiB blocks", "sparse_super2"])
 def test_debugfs_reads_the_same(
     variant: str, make_ext4: MakeExt4, files: Path, tmp_path: Path, describe: Callable[[FileTree], Facts]
 ) -> None:
@@ -148,7 +148,7 @@ def test_large_directory_is_read_whole(make_ext4: MakeExt4, tmp_path: Path) -> N
 
 
 def test_extent_tree_with_several_levels(make_ext4: MakeExt4, files: Path) -> None:
-    """A file of 500 pieces needs a tree two levels deep on 1 KiB blocks, and the wanted beginning only reads its part."""
+    """500 pieces need a tree two levels deep on 1 KiB blocks; the beginning can be read without the rest."""
     image = make_ext4(files, "64M", *VARIANTS["ext4, 1 KiB blocks"])
     assert " 2/ 2" in run(["debugfs", "-R", "dump_extents /deep/comb", os.fspath(image)]).output.decode()
     with open_raw(image) as disk:
@@ -233,9 +233,9 @@ def test_filesystem_larger_than_its_partition_is_refused(scratch: Path, memory: 
         ("sif link size 0x7fffffff", "link", "has 2147483647 bytes"),
         ("sif link size 0", "link", "has 0 bytes"),
         ("sif file mode 0170000", "file", "no kind of file"),
-        ("sif a size 1000", "a", "directory 12 has 1000 bytes|directory 13 has 1000 bytes|has 1000 bytes"),
+        ("sif a size 1000", "a", "has 1000 bytes"),
         ("sif a size 4096", "a", "has 4096 bytes and 1 blocks"),
-        ("sif file block[2] 0x00050000", "file", "not in order|outside|names"),
+        ("sif file block[5] 0x00050000", "file", "1 blocks at 327680 of 1024"),
     ],
 )
 def test_impossible_inode_is_damage(
@@ -245,10 +245,7 @@ def test_impossible_inode_is_damage(
     change(scratch, command)
     tree = FileTree(opened(scratch))
     with pytest.raises(ImageDamaged, match=sentence):
-        for place in (path, f"{path}/x"):
-            if tree.lstat(place):
-                tree.read(place)
-                tree.readlink(place)
+        _ = tree.read(path), tree.readlink(path), tree.names(path)
 
 
 def test_refused_features_are_named(scratch: Path, memory: Callable[[bytes], Readable]) -> None:
@@ -287,7 +284,8 @@ def locate(image: Path, path: str) -> tuple[int, int]:
         (4, b"\x06\x00", "entry of 6 bytes"),
         (4, b"\xff\x7f", "entry of 32767 bytes"),
         (24, b"\xff\xff\xff\xff", "inode 4294967295"),
-        (30, b"\xff", "name of 255 bytes"),
+        (6, b"\xff", "name of 255 bytes in an entry of 12"),
+        (30, b"\x00", "name of 0 bytes"),
         (32, b"/", "slash or NUL"),
         (32, b"\x00", "slash or NUL"),
     ],

@@ -156,7 +156,15 @@ def test_chain_that_is_too_short_is_damage(make_fat: MakeFat, memory: Callable[[
 
 @pytest.mark.parametrize(
     ("at", "replacement"),
-    [(11, b"\x00\x01"), (13, b"\x00"), (13, b"\x03"), (14, b"\x00\x00"), (16, b"\x09"), (19, b"\xff\xff"), (510, b"\0\0")],
+    [
+        (11, b"\x00\x01"),
+        (13, b"\x00"),
+        (13, b"\x03"),
+        (14, b"\x00\x00"),
+        (16, b"\x09"),
+        (19, b"\xff\xff"),
+        (510, b"\0\0"),
+    ],
 )
 def test_impossible_boot_sector_is_damage(
     at: int, replacement: bytes, make_fat: MakeFat, memory: Callable[[bytes], Readable]

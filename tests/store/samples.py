@@ -13,7 +13,8 @@ from imagekit.image import Architecture, BuiltImage, Digest, DiskImage, Firmware
 from imagekit.report import Finding, NotObserved, Report, Severity, VerifiedImage
 
 MIB = 1 << 20
-_PROJECT = Path(__file__).parents[2]
+DISK_BYTES = 2 * MIB
+PROJECT = Path(__file__).parents[2]
 
 
 def at(day: int, hour: int = 12, *, month: int = 7) -> Callable[[], datetime]:
@@ -21,7 +22,7 @@ def at(day: int, hour: int = 12, *, month: int = 7) -> Callable[[], datetime]:
     return lambda: datetime(2026, month, day, hour, tzinfo=UTC)
 
 
-def make_disk(path: Path, seed: int = 0, size: int = 4 * MIB) -> DiskImage:
+def make_disk(path: Path, seed: int = 0, size: int = DISK_BYTES) -> DiskImage:
     """Write a sparse raw disk whose content depends on ``seed``: data, a hole, data, a hole up to the end."""
     block = hashlib.shake_256(str(seed).encode()).digest(65536)
     with path.open("wb") as file:
@@ -86,6 +87,6 @@ def run_program(program: str, *arguments: str | Path, mount: str | None = None) 
     if mount is not None:
         as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         argv = ["unshare", "--mount", *as_root, "sh", "-c", f'set -e; {mount}; exec "$@"', "sh", *argv]
-    said = json.loads(run(argv, directory=_PROJECT, timeout=60).output)
+    said = json.loads(run(argv, directory=PROJECT, timeout=60).output)
     assert isinstance(said, dict)
     return said

@@ -14,7 +14,7 @@ from imagekit.image import BuiltImage, Digest, Package, Reference, VersionId
 from imagekit.progress import Event
 from imagekit.report import Severity, VerifiedImage
 from imagekit.store import Action, Store, describe_version, open_store
-from tests.store.samples import MIB, at, list_tree, make_disk, make_provenance, make_report, make_verified
+from tests.store.samples import DISK_BYTES, MIB, at, list_tree, make_disk, make_provenance, make_report, make_verified
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_add_keeps_everything_that_is_known(store: Store, tmp_path: Path) -> Non
     assert found.provenance == verified.built.provenance
     assert found.report == verified.report
     assert found.packages == verified.built.provenance.packages
-    assert found.size_bytes == 4 * MIB
+    assert found.size_bytes == DISK_BYTES
 
 
 def test_copy_is_whole_sparse_and_read_only(store: Store, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_progress_reaches_the_end(store: Store, tmp_path: Path) -> None:
     store.add(make_verified(tmp_path / "disk.raw"), progress=events.append)
     done = [event.done for event in events]
     assert done == sorted(done)
-    assert (done[-1], {event.total for event in events}) == (4 * MIB, {4 * MIB})
+    assert (done[-1], {event.total for event in events}) == (DISK_BYTES, {DISK_BYTES})
 
 
 def test_references_resolve(store: Store, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def find_package_state(view: View, _policy: Policy) -> Iterator[Seen]:
         raise CannotSee("the image has no dpkg database")
     for name, status in read_dpkg_states(view.tree).items():
         words = status.split()
-        if words[-1] not in _SETTLED or "reinst-required" in status or "reinstreq" in status:
+        if words[-1] not in _SETTLED or "reinstreq" in words:
             yield Seen(_STATUS, f"{name} is {status}")
     for path, node in view.children("/var/lib/dpkg/updates"):
         if node.type is FileType.FILE:

@@ -1,0 +1,57 @@
+"""``imagekit build``: the whole way from a definition to a stored, proven version."""
+
+import click
+
+from imagekit.cli.bar import show_progress
+from imagekit.cli.options import find_project, json_option, make_settings, store_option
+from imagekit.cli.output import print_json
+
+
+@click.command()
+@click.argument("name")
+@click.option("--boot-test/--no-boot-test", default=True, help="Boot two clones before storing (default: as defined).")
+@click.option("--promote", "promote_to", metavar="CHANNEL", help="Move this channel to the result.")
+@click.option("--keep", is_flag=True, help="Keep the disk for a look when verification fails.")
+@click.option("--dry-run", is_flag=True, help="Say what would be built, of how many packages, and stop.")
+@store_option
+@json_option
+def build(
+    *, name: str, boot_test: bool, promote_to: str | None, keep: bool, dry_run: bool, store: str | None, as_json: bool
+) -> None:
+    """Build image NAME, verify it offline, prove it by booting two clones, and store it as a version.
+
+    Prints the version's reference. Content that is stored already gives the version that has it. A failed check stops
+    with exit code 5 and a table of findings; nothing is stored then.
+    """
+    from imagekit.pipeline import BuildOptions, ImageUnfit, build_image, plan_build
+    from imagekit.store import summarize_version
+    from imagekit.verify import render_json, render_text
+
+    settings, project = make_settings(store=store), find_project()
+    if dry_run:
+        plan = plan_build(name, project, settings)
+        if as_json:
+            print_json(plan)
+        else:
+            for key, value in plan.items():
+                click.echo(f"{key}: {value}")
+        return
+    options = BuildOptions(boot_test=boot_test, keep=keep, promote_to=promote_to)
+    try:
+        with show_progress() as progress:
+            stored = build_image(name, project, settings, options, progress)
+    except ImageUnfit as problem:
+        if as_json:
+            print_json({"report": render_json(problem.report)})
+        else:
+            click.echo(render_text(problem.report), err=True)
+        raise
+    version = stored.version
+    if not version.provenance.reproducible:
+        click.echo(f"note: this build cannot be repeated bit for bit: {version.provenance.reproducible_note}", err=True)
+    if not stored.added:
+        click.echo("note: the same content is stored already; nothing was added", err=True)
+    if as_json:
+        print_json({**summarize_version(version), "added": stored.added})
+    else:
+        click.echo(str(version.reference))

@@ -1,0 +1,48 @@
+"""``imagekit init`` and ``imagekit config``: the definition, to start from and to look at."""
+
+import os
+from pathlib import Path
+
+import click
+
+from imagekit.cli.options import find_project, json_option
+from imagekit.cli.output import print_table
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Replace an imagekit.toml that is there.")
+def init(*, force: bool) -> None:
+    """Write a commented imagekit.toml into this directory and print its path.
+
+    Every key stands there with its default, commented out: what you do not change, you need not read.
+    """
+    from imagekit.definition import FILE_NAME, render_starter
+    from imagekit.errors import Refused
+
+    path = Path.cwd() / FILE_NAME
+    if path.exists() and not force:
+        raise Refused(f"{path} is there already", hint="edit it, or replace it with --force")
+    aside = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+    aside.write_text(render_starter())
+    aside.replace(path)
+    click.echo(str(path))
+
+
+@click.command()
+@json_option
+def config(*, as_json: bool) -> None:
+    """Show every value of the definition, and whether it is a default or from which line it comes."""
+    import json
+
+    from imagekit.definition import describe_project
+
+    document = describe_project(find_project())
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+        return
+    values = document["values"]
+    assert isinstance(values, dict)
+    print_table(
+        ("KEY", "VALUE", "ORIGIN"),
+        [(key, json.dumps(entry["value"]), str(entry["origin"])) for key, entry in values.items()],
+    )

@@ -1,0 +1,37 @@
+"""Options that several commands share, and the settings they make."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from imagekit.definition import Project
+    from imagekit.settings import Settings
+
+Command = Callable[..., Any]
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json`` to a reading command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def store_option(command: Command) -> Command:
+    """Add ``--store``, which overrides where versions are kept."""
+    return click.option("--store", metavar="DIR", help="Where versions are kept (IMAGEKIT_STORE).")(command)
+
+
+def make_settings(**flags: str | None) -> "Settings":
+    """Return the settings in force with the flags that were given."""
+    from imagekit.settings import read_settings
+
+    return read_settings({name: value for name, value in flags.items() if value is not None})
+
+
+def find_project() -> "Project":
+    """Return the project of the working directory."""
+    from imagekit.definition import read_project
+
+    return read_project(Path.cwd())

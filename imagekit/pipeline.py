@@ -1,0 +1,187 @@
+"""The flow as one screen of verbs: build → verify → prove by booting → store, then a clone of what was stored."""
+
+import shutil
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imagekit.build import build_local, open_workspace, plan_root
+from imagekit.definition import ImageDefinition, Project
+from imagekit.deliver.clone import Clone
+from imagekit.deliver.local import create_clone
+from imagekit.errors import DefinitionInvalid, VerificationFailed
+from imagekit.image import BuiltImage, Reference
+from imagekit.machine.accelerator import Accelerator, explain_accelerator, require_architecture
+from imagekit.machine.firmware import find_firmware
+from imagekit.progress import Event, Progress, silent
+from imagekit.report import Report, VerifiedImage
+from imagekit.settings import AcceleratorChoice, Settings
+from imagekit.store import Store, Stored, Version, open_store
+from imagekit.verify import Policy, verify_disk
+from imagekit.verify.boot import prove_clones
+
+
+class ImageUnfit(VerificationFailed):
+    """Verification found what must not be cloned; ``report`` says what, ``kept`` where the disk was put aside."""
+
+    def __init__(self, report: Report, kept: Path | None) -> None:
+        failures = sum(finding.severity == "fail" for finding in report.findings)
+        where = f"the disk is kept as {kept}" if kept else "add --keep to keep the disk for a look"
+        super().__init__(f"{report.target} is not fit to be cloned: {failures} checks failed", hint=where)
+        self.report = report
+        self.kept = kept
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What one run asks for: the boot proof or not, a disk kept on failure, a channel for the result."""
+
+    boot_test: bool = True
+    keep: bool = False
+    promote_to: str | None = None
+
+
+def build_image(
+    name: str, project: Project, settings: Settings, options: BuildOptions, progress: Progress = silent
+) -> Stored:
+    """Build image ``name``, prove it and store it; content that is stored already gives the version that has it.
+
+    Raises :class:`ImageUnfit` with the report when a check fails; nothing is stored then.
+    """
+    definition = project.find_image(name)
+    _require_channel(definition, options.promote_to)
+    boot_test = options.boot_test and definition.boot_test
+    if boot_test:  # a missing emulator shall not be found after the build
+        find_firmware()
+        require_architecture(definition.architecture)
+    store = open_store(settings.store)
+    with store.lock_build(name), open_workspace(settings.cache, name) as workspace:
+        built = build_local(
+            definition, workspace, settings.cache, mke2fs=str(settings.mke2fs or "mke2fs"), project=project.path,
+            progress=progress,
+        )  # fmt: skip
+        known = find_proven(store, built, name) if boot_test else None
+        report = verify_built(definition, built, progress)
+        if known is not None:
+            report = replace(report, boot=known.report.boot, passed=known.report.passed)
+        elif boot_test and not report.failed:
+            report = prove_built(definition, built, report, settings, progress)
+        if report.failed:
+            raise ImageUnfit(report, _keep(built, settings) if options.keep else None)
+        progress(Event("storing the version"))
+        verified = VerifiedImage(built, report)
+        return store.add(verified, promote_to=options.promote_to, move=True, progress=progress)
+
+
+def _require_channel(definition: ImageDefinition, channel: str | None) -> None:
+    """Refuse a channel that the image does not have before the build, not after it."""
+    if channel is not None and channel not in definition.channels:
+        raise DefinitionInvalid(
+            f"image {definition.name} has no channel {channel!r}", hint=f"it has {', '.join(definition.channels)}"
+        )
+
+
+def find_proven(store: Store, built: BuiltImage, name: str) -> Version | None:
+    """Return the stored version with these very bytes if two clones of it were booted: they need not boot again."""
+    same = (version for version in store.list_versions(name) if version.digest == built.disk.digest)
+    return next((version for version in same if version.report.boot is not None), None)
+
+
+def verify_built(definition: ImageDefinition, built: BuiltImage, progress: Progress) -> Report:
+    """Check the disk offline, against what its own definition allows."""
+    progress(Event("verifying the disk"))
+    users = tuple(user.name for user in definition.users)
+    policy = Policy(allow_users=users, firmware=definition.firmware, architecture=definition.architecture)
+    report = verify_disk(built.disk.path, policy, progress=progress)
+    return replace(report, target=definition.name)
+
+
+def prove_built(
+    definition: ImageDefinition, built: BuiltImage, report: Report, settings: Settings, progress: Progress
+
+) -> Report:  # fmt: skip
+    """Boot two clones and return the report with what they showed."""
+    accelerator = choose_accelerator(settings, progress)
+    proof = prove_clones(
+        built.disk.path,
+        accelerator=accelerator,
+        firmware=find_firmware(),
+        workdir=settings.state / "boot-logs",
+        timeout_seconds=settings.boot_timeout,
+        allow_users=tuple(user.name for user in definition.users),
+        progress=progress,
+    )
+    return replace(
+        report,
+        findings=(*report.findings, *proof.findings),
+        passed=(*report.passed, *proof.passed),
+        not_observed=(*report.not_observed, *proof.not_observed),
+        boot=proof.facts,
+        duration_seconds=report.duration_seconds + proof.duration_seconds,
+    )
+
+
+def choose_accelerator(settings: Settings, progress: Progress = silent) -> Accelerator:
+    """Return what runs machines here, tried with a tiny guest unless the operator has decided."""
+    if settings.accelerator is not AcceleratorChoice.AUTO:
+        return Accelerator(settings.accelerator.value)
+    probe = explain_accelerator(settings.cache)
+    if probe.accelerator is Accelerator.TCG:
+        progress(Event("preparing to boot", detail=f"software emulation, a minute or two: {probe.why}"))
+    return probe.accelerator
+
+
+def _keep(built: BuiltImage, settings: Settings) -> Path:
+    """Move a disk that failed out of the workspace, for the operator to look at."""
+    kept = settings.state / "kept" / f"{built.provenance.definition['name']}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.raw"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(built.disk.path, kept)
+    return kept
+
+
+def find_disk(reference: Reference, settings: Settings, *, default_channel: str | None) -> tuple[Version, Path]:
+    """Return a stored version and its disk; a bare name means ``default_channel``, or the newest when that is None."""
+    store = open_store(settings.store)
+    version = store.find(reference, default_channel=default_channel)
+    return version, store.disk_path(version)
+
+
+def verify_stored(reference: Reference, settings: Settings, progress: Progress = silent) -> Report:
+    """Check a stored version's disk again, by what its own definition allowed when it was built."""
+    version, disk = find_disk(reference, settings, default_channel=None)
+    users = version.provenance.definition.get("users")
+    names = tuple(str(user["name"]) for user in users if isinstance(user, dict)) if isinstance(users, list) else ()
+    policy = Policy(allow_users=names, firmware=version.firmware, architecture=version.architecture)
+    return replace(verify_disk(disk, policy, progress=progress), target=str(version.reference))
+
+
+def plan_build(name: str, project: Project, settings: Settings) -> dict[str, object]:
+    """Return what a build would take, from the current package indexes; nothing is built or stored."""
+    definition = project.find_image(name)
+    plan, room = plan_root(definition, settings.cache)
+    missing = [package for package in plan.all_files if not (room.archives / package.file).is_file()]
+    return {
+        "image": name,
+        "release": f"debian {definition.base.release}",
+        "packages": len(plan.all_files),
+        "to_fetch": len(missing),
+        "to_fetch_bytes": sum(package.size for package in missing),
+        "disk_bytes": definition.size,
+        "boot_test": definition.boot_test,
+    }
+
+
+def make_local_clone(
+    reference: Reference, name: str, settings: Settings, *, ssh_keys: tuple[str, ...], cpus: int, memory_mib: int,
+    disk_bytes: int, user: str, user_data: bytes | None,
+) -> Clone:  # fmt: skip
+    """Make a stopped clone of a stored version under QEMU here; a bare name means ``stable``, else the newest."""
+    store = open_store(settings.store)
+    stable = "stable" if "stable" in store.channels(reference.name) else None
+    version = store.find(reference, default_channel=stable)
+    require_architecture(version.architecture)
+    return create_clone(
+        store.disk_path(version), name, reference=str(version.reference), digest=str(version.digest),
+        clones_dir=settings.clones, accelerator=choose_accelerator(settings), firmware=find_firmware(),
+        ssh_keys=ssh_keys, user=user, memory_mib=memory_mib, cpus=cpus, disk_bytes=disk_bytes, user_data=user_data,
+    )  # fmt: skip

@@ -1,0 +1,37 @@
+"""The directory for sockets."""
+
+from pathlib import Path
+
+import pytest
+
+from imagekit.errors import HostFailed
+from imagekit.machine.runtime import find_runtime_dir, make_machine_dir
+
+
+def test_directory_is_private_and_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime directory too deep for a socket's path is passed over for a short one, mode 0700."""
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    found = make_machine_dir("some machine")
+    assert len(str(found / "monitor.sock")) <= 103
+    assert found.stat().st_mode & 0o777 == 0o700
+    found.rmdir()
+
+
+def test_directory_that_others_can_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who can write there could put a socket of his own in a machine's place."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "imagekit").mkdir()
+    (tmp_path / "imagekit").chmod(0o777)
+    with pytest.raises(HostFailed, match="private"):
+        find_runtime_dir()
+
+
+def test_link_in_its_place_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A symbolic link planted under our name is not followed."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "imagekit").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HostFailed, match="private"):
+        find_runtime_dir()

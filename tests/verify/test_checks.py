@@ -1,0 +1,53 @@
+"""Every check can fail: for each id, changes to a clean template that must make it appear, and nothing else but kin."""
+
+from pathlib import Path
+
+import pytest
+
+from imagekit.report import Report
+from imagekit.verify import list_checks, render_text, verify_directory, verify_disk
+from tests.verify.clean_tree import ROOT_OFFSET, make_root_filesystem, splice
+from tests.verify.dirty import ALL_DIRT, DISK_DIRT, ROOT_DIRT, TREE_DIRT, Dirt
+
+
+def assert_reported(report: Report, dirt: Dirt) -> None:
+    """Assert that the dirt's check speaks, with its severity, about its path."""
+    found = [finding for finding in report.findings if finding.check == dirt.check]
+    assert any(finding.severity is dirt.severity and dirt.path in finding.path for finding in found), render_text(
+        report
+    )
+    assert dirt.check not in report.passed
+
+
+@pytest.mark.parametrize("dirt", TREE_DIRT, ids=str)
+def test_dirty_tree_is_reported(dirt: Dirt, tree: Path) -> None:
+    """A change to the tree makes its check report it."""
+    dirt.change(tree)
+    assert_reported(verify_directory(tree), dirt)
+
+
+@pytest.mark.parametrize("dirt", ROOT_DIRT, ids=str)
+def test_dirty_root_is_reported_on_a_disk(dirt: Dirt, tree: Path, disk: Path, tmp_path: Path) -> None:
+    """A change to the tree that only a disk can judge makes its check report it."""
+    dirt.change(tree)
+    make_root_filesystem(tree, tmp_path / "root.ext4")
+    splice(disk, ROOT_OFFSET, tmp_path / "root.ext4")
+    assert_reported(verify_disk(disk), dirt)
+
+
+@pytest.mark.parametrize("dirt", DISK_DIRT, ids=str)
+def test_dirty_disk_is_reported(dirt: Dirt, disk: Path) -> None:
+    """A change to the disk's own bytes makes its check report it."""
+    dirt.change(disk)
+    assert_reported(verify_disk(disk), dirt)
+
+
+def test_every_check_has_dirt() -> None:
+    """A check that was never seen to fail does not exist."""
+    assert {check.id for check in list_checks()} == {dirt.check for dirt in ALL_DIRT}
+
+
+def test_every_severity_of_a_check_is_proven() -> None:
+    """Each check's own severity is among those its dirt shows."""
+    for check in list_checks():
+        assert check.severity in {dirt.severity for dirt in ALL_DIRT if dirt.check == check.id}, check.id
