@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 _REDRAW_SECONDS = 0.1
+_REPEAT_SECONDS = 10.0
 
 
 @contextmanager
@@ -28,17 +29,22 @@ def show_progress() -> Iterator[Progress]:
 
 
 class _Lines:
-    """For logs and pipes: a line when a stage begins, with the seconds since the start."""
+    """For logs and pipes: a line when a stage begins, another at most every ten seconds while its detail changes."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._stage = ""
+        self._detail = ""
+        self._said = 0.0
 
     def draw(self, event: Event) -> None:
-        if event.stage != self._stage:
-            self._stage = event.stage
-            detail = f" ({escape_control(event.detail)})" if event.detail else ""
-            click.echo(f"{time.monotonic() - self._began:7.1f}s  {escape_control(event.stage)}{detail}", err=True)
+        now = time.monotonic()
+        news = event.detail != self._detail and now - self._said >= _REPEAT_SECONDS
+        if event.stage == self._stage and not news:
+            return
+        self._stage, self._detail, self._said = event.stage, event.detail, now
+        detail = f" ({escape_control(event.detail)})" if event.detail else ""
+        click.echo(f"{now - self._began:7.1f}s  {escape_control(event.stage)}{detail}", err=True)
 
     def close(self) -> None:
         """Nothing is left open."""

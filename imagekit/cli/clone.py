@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     from imagekit.deliver.clone import Clone
     from imagekit.settings import Settings
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 @click.command()
 @click.argument("reference", required=False)
 @click.argument("name", metavar="VMNAME", required=False)
 @click.option("--local", is_flag=True, help="Run the clone under QEMU on this machine.")
-@click.option("--ssh-key", "ssh_keys", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A public key file that may enter (repeatable); without one, a key is made for the clone.")  # fmt: skip
+@click.option("--ssh-key", "ssh_keys", multiple=True, type=_FILE,
+              help="A public key file that may enter (repeatable); without one, a key is made.")  # fmt: skip
 @click.option("--cores", default=2, show_default=True, type=click.IntRange(1, 256))
 @click.option("--memory", default=1024, show_default=True, type=click.IntRange(256), help="In MiB.")
 @click.option("--disk", metavar="SIZE", help="The clone's disk, such as 20G; the image's size without it.")
 @click.option("--user", default="debian", show_default=True, help="The account that cloud-init makes.")
-@click.option("--user-data", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A cloud-config file, merged with what imagekit gives.")  # fmt: skip
+@click.option("--user-data", type=_FILE, help="A cloud-config file, merged with what imagekit gives.")
 @click.option("--no-start", is_flag=True, help="Make the clone without starting it.")
 @click.option("--list", "list_all", is_flag=True, help="List the local clones.")
 @click.option("--start", metavar="VMNAME", help="Start a stopped clone, and wait until it is up.")

@@ -10,7 +10,10 @@ from imagekit.cli.output import print_json, print_table
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
-    """Say what this machine can do, what is missing, and how to get it. Exit code 9 when something needed is missing."""
+    """Say what this machine can do, what is missing, and how to get it.
+
+    Exit code 9 when something is missing without which no template can be built or booted.
+    """
     from imagekit.doctor import examine_machine
     from imagekit.errors import ExitCode
 

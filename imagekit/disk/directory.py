@@ -18,7 +18,7 @@ from imagekit.errors import ImageDamaged, VerificationFailed
 _TYPES = {stat.S_IFREG: FileType.FILE, stat.S_IFDIR: FileType.DIRECTORY, stat.S_IFLNK: FileType.SYMLINK}
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_MAX_ENTRIES = 1_000_000
+_MAX_ENTRIES = 250_000
 
 
 class Unreadable(VerificationFailed):

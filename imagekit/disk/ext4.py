@@ -4,6 +4,8 @@ The journal is not replayed: a transaction in it is as hostile as the rest, and 
 a finding. Checksums are not compared; every number is checked against the partition instead.
 """
 
+from collections.abc import Iterator
+
 from imagekit.disk.ext4_attributes import MAX_VALUE, read_block_attributes, read_inode_attributes
 from imagekit.disk.ext4_directory import read_entries
 from imagekit.disk.ext4_layout import (
@@ -22,8 +24,8 @@ from imagekit.errors import ImageDamaged
 
 _TYPES = {0x8000: FileType.FILE, 0x4000: FileType.DIRECTORY, 0xA000: FileType.SYMLINK}
 _OTHER = (0x1000, 0x2000, 0x6000, 0xC000)  # FIFO, character and block device, socket
-_MAX_DIRECTORY = 64 << 20
-_MAX_ENTRIES = 1_000_000
+_MAX_DIRECTORY = 32 << 20
+_MAX_ENTRIES = 250_000
 
 
 def open_ext4(window: Readable) -> "Ext4":
@@ -32,7 +34,10 @@ def open_ext4(window: Readable) -> "Ext4":
 
 
 class Ext4:
-    """A :class:`imagekit.disk.tree.Source`; a node's handle is its inode number. Counts are in blocks and inodes."""
+    """A :class:`imagekit.disk.tree.Source`; a node's handle is its inode number.
+
+    Counts are in blocks and inodes; ``last_mount_time`` is in seconds since 1970, 0 for a filesystem never mounted.
+    """
 
     def __init__(self, window: Readable) -> None:
         self._window = window
@@ -166,22 +171,22 @@ class Ext4:
             rest = next((each.value for each in read_inode_attributes(inode) if each.name == "system.data"), b"")
         return (inode.blocks + rest)[: inode.size]
 
-    def _directory_blocks(self, inode: Inode) -> list[bytes]:
-        """Return the directory's blocks, each of which may belong to one directory only."""
+    def _directory_blocks(self, inode: Inode) -> Iterator[bytes]:
+        """Yield the directory's blocks, each of which may belong to one directory only."""
         if inode.flags & FLAG_INLINE_DATA:
             # The parent's number in four bytes, then entries; those in the attribute are a block of their own.
             content = self._inline(inode)
             if len(content) < inode.size:
                 raise ImageDamaged(f"directory {inode.number} claims {inode.size} bytes inside its inode and has fewer")
-            parts = [content[4:60], content[60:]]
-            return [part for part in parts if part]
+            yield from (part for part in (content[4:60], content[60:]) if part)
+            return
         size = self.block_size
         if inode.size % size or inode.size > min(_MAX_DIRECTORY, self._window.size):
             raise ImageDamaged(f"directory {inode.number} has {inode.size} bytes")
-        blocks: list[bytes] = []
+        done = 0
         seen: set[int] = set()
         for logical, physical, count in map_blocks(self._window, self._super, inode, inode.size // size):
-            if logical != len(blocks):
+            if logical != done:
                 raise ImageDamaged(f"directory {inode.number} has a hole")
             for block in range(physical, physical + count):
                 if block in seen or self._owners.setdefault(block, inode.number) != inode.number:
@@ -190,7 +195,7 @@ class Ext4:
                     )
                 seen.add(block)
             content = self._window.read(physical * size, count * size)
-            blocks.extend(content[begin : begin + size] for begin in range(0, len(content), size))
-        if len(blocks) != inode.size // size:
-            raise ImageDamaged(f"directory {inode.number} has {inode.size} bytes and {len(blocks)} blocks")
-        return blocks
+            yield from (content[begin : begin + size] for begin in range(0, len(content), size))
+            done += count
+        if done != inode.size // size:
+            raise ImageDamaged(f"directory {inode.number} has {inode.size} bytes and {done} blocks")

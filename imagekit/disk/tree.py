@@ -15,7 +15,7 @@ from imagekit.errors import ImageDamaged
 
 MAX_LINKS = 40
 MAX_TARGET_BYTES = 4096
-_CACHED_ENTRIES = 500_000
+_CACHED_ENTRIES = 250_000
 _PATH_CHARACTERS = 32_768  # eight times PATH_MAX: a nest of long names may not cost quadratic time
 
 

@@ -49,19 +49,20 @@ def start_machine(machine: Machine) -> Iterator[Running]:
     Raises :class:`ToolFailed` when QEMU refuses its arguments, :class:`ToolMissing` when it is not installed.
     """
     messages = machine.serial_log.with_suffix(".qemu")
-    process = start(make_argv(machine), stderr=os.fspath(messages))
-    running = Running(machine, process, messages)
-    try:
-        deadline = time.monotonic() + _START_SECONDS
-        while not machine.monitor_socket.exists():
-            if not running.is_alive() or time.monotonic() > deadline:
-                raise ToolFailed("QEMU could not start the machine", detail=running.read_messages())
-            time.sleep(_PAUSE)
-        yield running
-    finally:
-        running.end()
-        for leftover in (machine.monitor_socket, machine.agent_socket, machine.pidfile):
-            leftover.unlink(missing_ok=True)
+    with messages.open("wb") as file:  # opened here: sh would not close it
+        running = Running(machine, start(make_argv(machine), stderr=file), messages)
+        try:
+            deadline = time.monotonic() + _START_SECONDS
+            # The socket exists before the disks are opened; only an answer means that everything is.
+            while not _answers(machine):
+                if not running.is_alive() or time.monotonic() > deadline:
+                    raise ToolFailed("QEMU could not start the machine", detail=running.read_messages())
+                time.sleep(_PAUSE)
+            yield running
+        finally:
+            running.end()
+            for leftover in (machine.monitor_socket, machine.agent_socket, machine.pidfile):
+                leftover.unlink(missing_ok=True)
 
 
 def start_detached(machine: Machine) -> int:
@@ -108,6 +109,14 @@ def stop_machine(machine: Machine, *, patience: float) -> None:
             os.kill(pid, signal.SIGKILL)
     if not _wait_for_end(machine, 5.0):
         raise HostFailed(f"QEMU process {pid} of {machine.name} cannot be ended")
+
+
+def _answers(machine: Machine) -> bool:
+    try:
+        send_command(machine.monitor_socket, "query-status", timeout=2.0)
+    except HostFailed:
+        return False
+    return True
 
 
 def _wait_for_end(machine: Machine, seconds: float) -> bool:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 _TAIL_BYTES = 256 << 10
+_LINE = 400
 # Escape sequences (ECMA-48) and every other control character but newline and tab; and bidirectional overrides.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffd]")
@@ -51,9 +52,9 @@ class Fault:
 _FAULTS = (
     (r"Unable to mount root fs.*|No working init found.*", "the kernel could not mount its root filesystem"),
     (r"Kernel panic - not syncing: Attempted to kill init.*", "the kernel panicked because its first process ended"),
-    (r".*Press any key to proceed.*", "the first-boot wizard waits for a key"),
+    (r"^.*Press any key to proceed.*", "the first-boot wizard waits for a key"),
     (
-        r".*System cannot boot: Missing /etc/machine-id.*",
+        r"^.*System cannot boot: Missing /etc/machine-id.*",
         "/etc/machine-id is missing on a read-only root, so the machine has no id and no network",
     ),
     (
@@ -61,15 +62,15 @@ _FAULTS = (
         "the initramfs did not find the root filesystem and waits at a prompt",
     ),
     (
-        r".*root account is locked.*",
+        r"^.*root account is locked.*",
         "the machine is in emergency mode and the root account is locked: nobody can enter",
     ),
     (
-        r"You are in emergency mode.*|.*Give root password for maintenance.*|.*Reached target.*[Ee]mergency.*",
+        r"You are in emergency mode.*|^.*Give root password for maintenance.*|^.*Reached target.*[Ee]mergency.*",
         "the machine is in emergency mode",
     ),
     (
-        r"^error: you need to load the kernel first.*|.*Failed to boot both default and fallback entries.*",
+        r"^error: you need to load the kernel first.*|^.*Failed to boot both default and fallback entries.*",
         "the boot loader could not load a kernel",
     ),
     (r"^grub rescue> ?.*|^grub> ?.*", "the boot loader has no configuration and waits at its prompt"),
@@ -85,7 +86,7 @@ _COMPILED = (
      "the emulated machine broke: its kernel crashed", True),
     *((re.compile(pattern, re.MULTILINE), cause, False) for pattern, cause in _FAULTS[1:]),
 )  # fmt: skip
-_PASSING = re.compile(r"^error: .*|.*dracut-initqueue.*timeout.*", re.MULTILINE)
+_PASSING = re.compile(r"^error: .*|^.*dracut-initqueue.*timeout.*", re.MULTILINE)
 _JOB = re.compile(r"A start job is running for (.{1,120}?)(?: \(|\n|$)")
 
 
@@ -113,16 +114,23 @@ def find_stage(text: str) -> Stage:
 
 def find_fault(text: str) -> Fault | None:
     """Return what stopped the boot that wrote ``text``, or ``None`` when it says nothing of the kind."""
+    text = _fold(text)
     for pattern, cause, machine in _COMPILED:
         if match := pattern.search(text):
             return Fault(cause, match.group().strip()[:200], machine)
     if jobs := _JOB.findall(text[-4096:]):
         return Fault(f"a start job did not end: {jobs[-1].strip()}", jobs[-1].strip(), final=False)
-    if errors := _PASSING.findall(text):
+    if find_stage(text) in (Stage.FIRMWARE, Stage.BOOTLOADER) and (errors := _PASSING.findall(text)):
         return Fault(
             f"the last error on the console is: {errors[-1].strip()[:160]}", errors[-1].strip()[:200], final=False
         )
     return None
+
+
+def _fold(text: str) -> str:
+    """Break long lines, on which the patterns would take quadratic time."""
+    lines = text.splitlines()
+    return "\n".join(line[start : start + _LINE] for line in lines for start in range(0, len(line) or 1, _LINE))
 
 
 def last_lines(text: str, count: int = 5) -> str:

@@ -58,6 +58,8 @@ def classify_password(field: str) -> Lock:
         return Lock.USABLE
     if field[0] in "!*":
         rest = field.lstrip("!*")
+        if rest == "unprovisioned":  # systemd's mark; its 13 letters look like a DES hash
+            return Lock.LOCKED
         return Lock.LOCKED_HASH if name_hash_scheme(rest) else Lock.LOCKED
     return Lock.UNKNOWN
 

@@ -201,6 +201,20 @@ def test_extended_attributes(scratch: Path, opened: Callable[[Path], Ext4], tmp_
     assert ext4.xattr(directory, "user.on-a-directory") == b"yes"
 
 
+def test_attribute_too_large_for_its_block(make_ext4: MakeExt4, tmp_path: Path, opened: Callable[[Path], Ext4]) -> None:
+    """With ea_inode a large value is kept in an inode of its own and read from there."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/file").write_text("content")
+    image, value = tmp_path / "image.raw", tmp_path / "value"
+    shutil.copy(make_ext4(tmp_path / "source", "1M", "-t", "ext4", "-b", "1024", "-O", "ea_inode,^has_journal"), image)
+    value.write_bytes(bytes(range(256)) * 4)  # a whole block: with its header it does not fit one
+    change(image, f"ea_set -f {value} file user.large")
+    ext4 = opened(image)
+    node = FileTree(ext4).stat("file")
+    assert node is not None
+    assert ext4.xattr(node, "user.large") == value.read_bytes()
+
+
 def test_links_of_the_image_never_reach_this_machine(make_ext4: MakeExt4, tmp_path: Path) -> None:
     """Absolute and '..' targets that exist on this machine are looked up in the image: absent, or the image's own."""
     canary = tmp_path / "canary"

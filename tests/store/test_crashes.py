@@ -1,8 +1,6 @@
 """kill -9 at every system call of a writer: the whole change or none, and the next writer goes on."""
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,10 @@ from tests.store.samples import at, make_verified, run_program
 _PROGRAM = "from tests.store.crashes import main; main()"
 
 
-@pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Path]:
-    """Return a directory whose fsync costs nothing, where there is one: only a process is killed here."""
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else tmp_path) as place:
-        yield Path(place)
-
-
 @pytest.mark.parametrize("scenario", ["first", "first-moved", "third", "third-moved", "promote", "rollback"])
-def test_killed_writer_leaves_the_whole_change_or_none(memory: Path, scenario: str) -> None:
+def test_killed_writer_leaves_the_whole_change_or_none(tmp_path: Path, scenario: str) -> None:
     """After each crash a reader finds the store before or after the change, and the same run then completes it."""
-    said: Any = run_program(_PROGRAM, memory, scenario)
+    said: Any = run_program(_PROGRAM, tmp_path, scenario)
     done, crashes = said["done"], said["crashes"]
     before = crashes[0]["after"]
     assert len(crashes) > (20 if "promote" not in scenario and "rollback" not in scenario else 3)

@@ -17,9 +17,10 @@ _CHANNELS = ["candidate", "edge", "stable"]
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def four(memory: Path) -> Store:
     """Return a store with four versions of one image and three channels."""
-    place = tmp_path_factory.mktemp("four")
+    place = memory / "four"
+    place.mkdir()
     store = open_store(place / "store")
     for day in range(1, 5):
         store.add(make_verified(place / "disk.raw", day, channels=_CHANNELS), clock=at(day))

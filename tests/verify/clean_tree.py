@@ -237,10 +237,10 @@ def make_disk(tree: Path, disk: Path, work: Path) -> None:
     splice(disk, ROOT_OFFSET, root)
 
 
-def partition(disk: Path, places: list[tuple[int, int, str]]) -> None:
+def partition(disk: Path, places: list[tuple[int, int, str]], size: int = DISK_BYTES) -> None:
     """Write a partition table: offset and size in bytes, and sfdisk's one-letter type, for each partition."""
     with disk.open("ab") as file:
-        file.truncate(DISK_BYTES)
+        file.truncate(size)
     lines = [
         "label: gpt",
         *(f"start={offset // 512}, size={size // 512}, type={kind}" for offset, size, kind in places),

@@ -704,3 +704,17 @@ DISK_DIRT = (
 )
 
 ALL_DIRT = (*TREE_DIRT, *ROOT_DIRT, *DISK_DIRT)
+
+# What else a dirt of this check may report, because it really causes that too.
+KIN = {
+    "first-boot-wizard": {"machine-id"},
+    "hostname": {"preserve-hostname"},
+    "cloud-init-installed": {"ssh-host-key-regeneration"},
+    "cloud-init-enabled": {"ssh-host-key-regeneration"},
+    "cloud-init-datasource": {"ssh-host-key-regeneration"},
+    "ssh-host-key-regeneration": {"cloud-init-enabled"},
+    "authorized-keys": {"build-user"},
+    "sshd-password-login": {"account-passwords", "sshd-root-login"},
+    "partition-table": {"fstab-devices", "uefi-fallback"},
+    "uefi-fallback": {"fstab-devices"},
+}

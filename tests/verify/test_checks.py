@@ -7,16 +7,18 @@ import pytest
 from imagekit.report import Report
 from imagekit.verify import list_checks, render_text, verify_directory, verify_disk
 from tests.verify.clean_tree import ROOT_OFFSET, make_root_filesystem, splice
-from tests.verify.dirty import ALL_DIRT, DISK_DIRT, ROOT_DIRT, TREE_DIRT, Dirt
+from tests.verify.dirty import ALL_DIRT, DISK_DIRT, KIN, ROOT_DIRT, TREE_DIRT, Dirt
 
 
 def assert_reported(report: Report, dirt: Dirt) -> None:
-    """Assert that the dirt's check speaks, with its severity, about its path."""
+    """Assert that the dirt's check speaks, with its severity, about its path, and that only its kin speaks too."""
     found = [finding for finding in report.findings if finding.check == dirt.check]
     assert any(finding.severity is dirt.severity and dirt.path in finding.path for finding in found), render_text(
         report
     )
     assert dirt.check not in report.passed
+    others = {finding.check for finding in report.findings} - {dirt.check}
+    assert others <= KIN.get(dirt.check, set()), render_text(report)
 
 
 @pytest.mark.parametrize("dirt", TREE_DIRT, ids=str)

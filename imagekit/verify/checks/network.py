@@ -10,6 +10,7 @@ from imagekit.report import Severity
 from imagekit.verify.check import MACHINES, Check, Policy, Seen, Subject
 from imagekit.verify.facts.cloud_config import read_cloud_config
 from imagekit.verify.facts.network_files import read_bindings
+from imagekit.verify.facts.system import Family, read_distribution
 from imagekit.verify.facts.units import find_unit, is_enabled, is_usable
 from imagekit.verify.view import CannotSee, View
 
@@ -66,7 +67,9 @@ def _find_renderer_state(view: View, name: str) -> bool | None:
                 return None
             return is_enabled(view, "systemd-networkd.service")
         case "sysconfig":
-            if not view.exists("/etc/sysconfig/network-scripts"):
+            # cloud-init offers this renderer on Red Hat's and SUSE's families only.
+            is_debian = read_distribution(view).family is Family.DEBIAN
+            if is_debian or not view.exists("/etc/sysconfig/network-scripts"):
                 return None
             return is_enabled(view, "NetworkManager.service", "network.service")
         case _:

@@ -1,0 +1,33 @@
+# Development verbs; `just` alone runs the quick ones. Each is one line that works without just, too.
+default: test lint
+
+# Unit tests: seconds.
+test *args:
+    .venv/bin/pytest {{args}}
+
+# Real builds, boots and clones: minutes.
+integration *args:
+    .venv/bin/pytest -m integration {{args}}
+
+# Style and types.
+lint:
+    .venv/bin/ruff check
+    .venv/bin/ruff format --check
+    .venv/bin/mypy
+
+# Put the code into its one format.
+fmt:
+    .venv/bin/ruff check --fix
+    .venv/bin/ruff format
+
+# What CI runs.
+check:
+    .ci/run
+
+# What this machine needs, for work on imagekit.
+setup:
+    .ci/setup --tests
+
+# Ours against the peers, in one session; prints ratios.
+benchmark name:
+    .venv/bin/python benchmarks/{{name}}.py
