@@ -11,6 +11,7 @@ import logging
 import os
 import shlex
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -174,8 +175,12 @@ class SshHost:
         """
         deadline = time.monotonic() + timeout
         output, errors = bytearray(), bytearray()
+        # paramiko waits for ever for the answer to an exec request: closing the connection is the way out.
+        watchdog = threading.Timer(timeout + 1.0, self._transport.close)
+        watchdog.daemon = True
         with _explained(self._where, "running a script"):
             channel = self._transport.open_session(timeout=timeout)
+            watchdog.start()
             try:
                 channel.exec_command(f"exec /bin/sh -c {shlex.quote(script)}")
                 while True:
@@ -195,6 +200,7 @@ class SshHost:
                         raise HostFailed(f"{self._where} did not finish a script within {timeout:g} s")
                 status = channel.recv_exit_status() if channel.exit_status_ready() else -1
             finally:
+                watchdog.cancel()
                 channel.close()
         return Completed(bytes(output), errors.decode(errors="replace"), status)
 

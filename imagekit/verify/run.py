@@ -104,7 +104,8 @@ def _verify(
     recorder = _Recorder()
     try:
         with open_view(path) as view:
-            recorder.run(checks, view, policy or Policy(), clock + _SECONDS, progress)
+            view.deadline = clock + _SECONDS
+            recorder.run(checks, view, policy or Policy(), view.deadline, progress)
     except ImageDamaged as damage:  # before any check could run
         recorder.note_damage(path.name, damage)
         recorder.not_observed += [NotObserved(check.id, "the image is damaged") for check in checks]

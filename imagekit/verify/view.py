@@ -5,6 +5,7 @@ records as *not observed* with the reason; it never counts as passed.
 """
 
 import functools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,7 @@ Answer = TypeVar("Answer")
 ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"  # UEFI specification 2.10, table 5.7
 
 _LONGEST_LINE = 4096
+_MOST_OBJECTS = 4_000_000
 
 
 class CannotSee(Exception):
@@ -80,6 +82,7 @@ class View:
         self._root_volume = root_volume
         self._esp = esp
         self._answers: dict[object, object] = {}
+        self.deadline: float | None = None  # of time.monotonic(), in seconds; walks end with it
 
     # -- files -----------------------------------------------------------------------------------------------------
 
@@ -115,7 +118,9 @@ class View:
         node = self.tree.lstat(directory)
         if node is None or node.type is not FileType.DIRECTORY:
             return
-        for path, entry in self.tree.walk(directory):
+        for count, (path, entry) in enumerate(self.tree.walk(directory, _MOST_OBJECTS)):
+            if count % 1024 == 0 and self.deadline is not None and time.monotonic() > self.deadline:
+                raise CannotSee(f"the time for this image ran out below {directory}")
             if entry.type is not FileType.DIRECTORY:
                 yield path, entry
 

@@ -323,13 +323,13 @@ def test_extent_tree_that_contains_itself_is_damage(scratch: Path, memory: Calla
     root = struct.pack("<HHHHI", 0xF30A, 1, 4, 1, 0) + struct.pack("<IIHH", 0, block // 1024, 0, 0)
     data[block_map : block_map + 24] = root
     data[block : block + 24] = struct.pack("<HHHHI", 0xF30A, 1, 84, 1, 0) + struct.pack("<IIHH", 0, block // 1024, 0, 0)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ImageDamaged, match="level 1"):
         FileTree(open_ext4(memory(bytes(data)))).read("long")
     data[block_map + 6 : block_map + 8] = b"\xff\xff"
     with pytest.raises(ImageDamaged, match="level 65535"):
         FileTree(open_ext4(memory(bytes(data)))).read("long")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_indirect_block_that_contains_itself_is_damage(
@@ -349,12 +349,12 @@ def test_indirect_block_that_contains_itself_is_damage(
 def test_enormous_file_of_nothing_costs_its_limit_only(scratch: Path, opened: Callable[[Path], Ext4]) -> None:
     """A size of 2^60 bytes over a few blocks is read up to the limit."""
     change(scratch, "sif long size 0x1000000000000000")
-    started = time.monotonic()
+    started = time.process_time()
     content = FileTree(opened(scratch)).read("long", 1 << 20)
     assert content is not None
     assert len(content) == 1 << 20
     assert content[:10_240] == bytes(range(256)) * 40
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_block_of_two_directories_is_damage(scratch: Path, opened: Callable[[Path], Ext4]) -> None:

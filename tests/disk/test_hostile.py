@@ -108,7 +108,7 @@ def test_ext4_with_changed_bytes(
     which: int, edits: list[tuple[int, int, int]], ext4_image: tuple[bytearray, list[tuple[int, int]]], memory: Memory
 ) -> None:
     """Whatever is changed in the metadata of ext2 and ext4, only damage is raised, and soon."""
-    started = time.monotonic()
+    started = time.process_time()
     with suppress(VerificationFailed):
         ext4 = open_ext4(memory(mutate(*ext4_image, which, edits)))
         tree = FileTree(ext4)
@@ -117,7 +117,7 @@ def test_ext4_with_changed_bytes(
             value = ext4.xattr(node, "user.x") if node else None
             assert value is None or len(value) <= ext4.block_size
         use_everything(tree)
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 FAT = {"FAT12": ("-T", "2048"), "FAT16": ("-T", "9000", "-c", "1"), "FAT32": ("-F", "-T", "70000", "-c", "1")}
@@ -150,7 +150,7 @@ def test_fat_with_changed_bytes(
     which: int, edits: list[tuple[int, int, int]], fat_image: tuple[bytearray, list[tuple[int, int]]], memory: Memory
 ) -> None:
     """Whatever is changed in boot sector, table and directories, only damage is raised, and soon."""
-    started = time.monotonic()
+    started = time.process_time()
     with suppress(VerificationFailed):
         fat = open_fat(memory(mutate(*fat_image, which, edits)))
         assert len(fat.serial) == 9
@@ -158,7 +158,7 @@ def test_fat_with_changed_bytes(
         with suppress(ImageDamaged):
             assert len(fat.label) <= 11
         use_everything(FileTree(fat, ignore_case=True))
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 @pytest.fixture(scope="module")

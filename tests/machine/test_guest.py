@@ -28,7 +28,7 @@ GOOD = {
     "addresses": "2: enp0s2    inet 10.0.2.15/24 metric 100 brd 10.0.2.255 scope global dynamic enp0s2\n",
     "sshd": "port 22\npasswordauthentication no\npermitrootlogin no\n",
     "agent": "active\n",
-    "accounts": "root:x:0:0::/root:/bin/bash\ndebian:x:1000:1000:Debian:/home/debian:/bin/bash\nnobody:x:65534:1::/:/x\n",
+    "accounts": "root:x:0:0::/root:/bin/bash\ndebian:x:1000:1000::/home/debian:/bin/bash\nnobody:x:65534:1::/:/x\n",
     "passwords": "",
 }
 

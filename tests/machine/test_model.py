@@ -1,5 +1,6 @@
 """QEMU's command line."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -30,7 +31,7 @@ MACHINE = Machine(
 
 
 def _values(argv: list[str], option: str) -> list[str]:
-    return [value for name, value in zip(argv, argv[1:], strict=False) if name == option]
+    return [value for name, value in itertools.pairwise(argv) if name == option]
 
 
 def test_machine_is_what_the_template_expects() -> None:

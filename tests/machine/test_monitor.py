@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +84,11 @@ def _agent(*answers: object, noise: bytes = b"") -> Talk:
     return talk
 
 
+def _hang(connection: socket.socket) -> None:
+    connection.recv(9999)
+    time.sleep(0.6)
+
+
 def test_command_passes_greeting_and_events(serve: Callable[[Talk], Path]) -> None:
     """The greeting, the handshake and events in between are not mistaken for the answer."""
 
@@ -117,7 +123,7 @@ def test_agent_answers_after_noise(serve: Callable[[Talk], Path]) -> None:
 def test_agent_that_is_silent_or_gone_does_not_answer(serve: Callable[[Talk], Path], tmp_path: Path) -> None:
     """No agent, one that hangs, and no machine at all are all a plain no within the time given."""
     assert not ping_agent(serve(lambda connection: None), timeout=1)
-    assert not ping_agent(serve(lambda connection: connection.recv(9999) and None), timeout=0.3)
+    assert not ping_agent(serve(_hang), timeout=0.3)
     assert not ping_agent(tmp_path / "none.sock", timeout=0.3)
 
 

@@ -57,11 +57,18 @@ def _is_process(pid: int) -> bool:
 
 def test_child_runs_inside_the_block_only(machine: Machine) -> None:
     """The machine runs and tells its UUID; after an exception inside the block its process is gone."""
-    with pytest.raises(KeyboardInterrupt), start_machine(machine) as running:
-        assert running.is_alive()
-        assert send_command(machine.monitor_socket, "query-uuid") == {"UUID": str(machine.uuid)}
-        pid = find_running(machine)
-        raise KeyboardInterrupt
+    seen: list[int | None] = []
+
+    def interrupt() -> None:
+        with start_machine(machine) as running:
+            assert running.is_alive()
+            assert send_command(machine.monitor_socket, "query-uuid") == {"UUID": str(machine.uuid)}
+            seen.append(find_running(machine))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    (pid,) = seen
     assert pid is not None
     assert not _is_process(pid)
     assert not machine.monitor_socket.exists()

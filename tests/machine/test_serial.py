@@ -12,11 +12,13 @@ BDS = 'BdsDxe: starting Boot0001 "UEFI QEMU QEMU HARDDISK " from PciRoot(0x0)/Pc
 FAULTS = {
     "Press any key to proceed": ("-- Press any key to proceed --\n", "first-boot wizard"),
     "root locked": (
-        "You are in emergency mode. After logging in, type \"journalctl -xb\"\n\n"
-        "Cannot open access to console, the root account is locked.\nSee sulogin(8) man page for more details.\n",
+        "You are in emergency mode.\n\nCannot open access to console, the root account is locked.\n",
         "root account is locked",
     ),
-    "emergency": ("You are in emergency mode. After logging in, type\nGive root password for maintenance\n", "emergency"),
+    "emergency": (
+        "You are in emergency mode. After logging in, type\nGive root password for maintenance\n",
+        "emergency",
+    ),
     "initramfs": ("ALERT!  UUID=672d97d3 does not exist.  Dropping to a shell!\n\n(initramfs) ", "initramfs"),
     "dracut": ("Entering emergency mode. Exit the shell to continue.\ndracut:/# ", "initramfs"),
     "grub": ("GNU GRUB  version 2.06\n\n   Minimal BASH-like line editing is supported.\n\ngrub> ", "boot loader"),
@@ -37,7 +39,7 @@ MACHINE_FAULTS = {
     "bug": "[   12.345678] BUG: unable to handle page fault for address: ffff8880deadbeef\n",
     "double fault": "[   20.123456] traps: PANIC: double fault, error_code: 0x0\n",
     "panic": "[   20.123456] Kernel panic - not syncing: Fatal exception in interrupt\n",
-    "panic after oops": "[ 1.0] Oops: 0002 [#1] SMP\n[ 1.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x9\n",
+    "panic after oops": "[ 1.0] Oops: 0002 [#1]\n[ 1.1] Kernel panic - not syncing: Attempted to kill init!\n",
 }
 
 
@@ -129,7 +131,12 @@ def test_pathological_text_is_read_in_bounded_time() -> None:
     """Patterns are linear: a full tail of the worst characters takes well under two seconds."""
     import time
 
-    for text in ("\x1b[" * (128 << 10), "A start job is running for " * 9000, "Reached target" * 18000, "(" * (256 << 10)):
+    for text in (
+        "\x1b[" * (128 << 10),
+        "A start job is running for " * 9000,
+        "Reached target" * 18000,
+        "(" * (256 << 10),
+    ):
         begun = time.perf_counter()
         find_fault(clean_text(text))
         find_stage(text)

@@ -1,4 +1,4 @@
-"""Stores of these tests lie in memory where that can be: an fsync costs nothing there, and only processes are killed."""
+"""Stores of these tests lie in memory where that can be: an fsync costs nothing, and only processes are killed."""
 
 import tempfile
 from collections.abc import Iterator

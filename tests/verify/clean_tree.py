@@ -49,7 +49,7 @@ FILES: dict[str, str | bytes] = {
     "/usr/lib/systemd/system-generators/cloud-init-generator": "program",
     "/etc/cloud/cloud.cfg": (
         "users:\n  - default\ndisable_root: true\npreserve_hostname: false\n"
-        "cloud_init_modules:\n  - seed_random\n  - growpart\n  - resizefs\n  - set_hostname\n  - users-groups\n  - ssh\n"
+        "cloud_init_modules:\n  - growpart\n  - resizefs\n  - set_hostname\n  - users-groups\n  - ssh\n"
         "cloud_config_modules:\n  - set-passwords\ncloud_final_modules:\n  - scripts-user\n"
         "system_info:\n  distro: debian\n  default_user:\n    name: debian\n    lock_passwd: true\n"
         "    sudo: ['ALL=(ALL) NOPASSWD:ALL']\n"
@@ -115,7 +115,7 @@ LINKS = {
     "/var/run": "/run",
     "/etc/systemd/system/sshd.service": "/lib/systemd/system/ssh.service",
     "/etc/systemd/system/multi-user.target.wants/ssh.service": "/lib/systemd/system/ssh.service",
-    "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": "/lib/systemd/system/systemd-networkd.service",
+    "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": f"{_UNITS}/systemd-networkd.service",
     **{
         f"/etc/systemd/system/cloud-init.target.wants/{name}.service": f"/lib/systemd/system/{name}.service"
         for name in ("cloud-init-local", "cloud-init", "cloud-config", "cloud-final")

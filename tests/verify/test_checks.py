@@ -7,7 +7,8 @@ import pytest
 from imagekit.report import Report
 from imagekit.verify import list_checks, render_text, verify_directory, verify_disk
 from tests.verify.clean_tree import ROOT_OFFSET, make_root_filesystem, splice
-from tests.verify.dirty import ALL_DIRT, DISK_DIRT, KIN, ROOT_DIRT, TREE_DIRT, Dirt
+from tests.verify.dirty import ALL_DIRT, DISK_DIRT, KIN, ROOT_DIRT, TREE_DIRT
+from tests.verify.dirty.change import Dirt
 
 
 def assert_reported(report: Report, dirt: Dirt) -> None:

@@ -38,7 +38,8 @@ from tests.verify.clean_tree import (
     splice,
     write,
 )
-from tests.verify.dirty import ALL_DIRT, HASH, PRIVATE_KEY, PUBLIC_KEY
+from tests.verify.dirty import ALL_DIRT
+from tests.verify.dirty.change import HASH, PRIVATE_KEY, PUBLIC_KEY
 
 NEED_A_DISK = {
     "uefi-fallback",
@@ -335,3 +336,11 @@ def test_verifying_changes_nothing(tmp_path: Path, disk: Path) -> None:
     files = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     verify_directory(root)
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == files
+
+
+def test_walk_without_findings_ends_too(monkeypatch: pytest.MonkeyPatch, tree: Path) -> None:
+    """A tree that yields nothing to report still cannot hold the verifier beyond its time."""
+    monkeypatch.setattr(run_module, "_SECONDS", -1.0)
+    report = verify_directory(tree)
+    assert report.passed == ()
+    assert len(report.not_observed) == len(list_checks("template"))

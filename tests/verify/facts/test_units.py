@@ -21,8 +21,8 @@ def test_link_in_wants_enables(clean_tree: Path) -> None:
 
 def test_mask_beats_link(tree: Path) -> None:
     """A link to /dev/null masks, and so does an empty file, whatever wants the unit."""
-    for name, make in ((UNIT, lambda p: link(tree, p, "/dev/null")), ("ssh.service", lambda p: write(tree, p))):
-        make(f"/etc/systemd/system/{name}")
+    link(tree, f"/etc/systemd/system/{UNIT}", "/dev/null")
+    write(tree, "/etc/systemd/system/ssh.service")
     with open_directory_view(tree) as view:
         for name in (UNIT, "ssh.service"):
             unit = find_unit(view, name)

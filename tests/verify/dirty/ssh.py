@@ -1,0 +1,118 @@
+"""Dirt about SSH."""
+
+from tests.verify.dirty.change import (
+    CFG,
+    CLOUD_INIT_OFF,
+    FAIL,
+    HASH,
+    INFO,
+    PRIVATE_KEY,
+    PUBLIC_KEY,
+    SYSTEM,
+    WARN,
+    Dirt,
+    added,
+    all_of,
+    linked,
+    removed,
+    swapped,
+    wrote,
+)
+
+DIRT = (
+    Dirt("ssh-host-keys", "private", FAIL, "ssh_host_ed25519_key", wrote("/etc/ssh/ssh_host_ed25519_key", PRIVATE_KEY)),
+    Dirt("ssh-host-keys", "public", WARN, ".pub", wrote("/etc/ssh/ssh_host_ed25519_key.pub", PUBLIC_KEY)),
+    Dirt("ssh-host-keys", "dropbear", FAIL, "dropbear", wrote("/etc/dropbear/dropbear_rsa_host_key", b"\0key")),
+    Dirt("ssh-host-key-regeneration", "off", FAIL, "/etc/ssh", CLOUD_INIT_OFF),
+    Dirt("ssh-host-key-regeneration", "module", FAIL, "/etc/ssh", swapped("/etc/cloud/cloud.cfg", "  - ssh\n", "")),
+    Dirt(
+        "ssh-host-key-regeneration",
+        "first-boot-only",
+        FAIL,
+        "/etc/ssh",
+        all_of(
+            CLOUD_INIT_OFF,
+            wrote(
+                "/usr/lib/systemd/system/sshd-keygen.service",
+                "[Unit]\nConditionFirstBoot=yes\n[Service]\nExecStart=ssh-keygen -A\n",
+            ),
+            linked(f"{SYSTEM}/ssh.service.wants/sshd-keygen.service", "/lib/systemd/system/sshd-keygen.service"),
+        ),
+    ),
+    Dirt("authorized-keys", "root", FAIL, "/root/.ssh", wrote("/root/.ssh/authorized_keys", PUBLIC_KEY)),
+    Dirt("authorized-keys", "second", FAIL, "keys2", wrote("/root/.ssh/authorized_keys2", PUBLIC_KEY)),
+    Dirt("authorized-keys", "no-account", FAIL, "/home/old", wrote("/home/old/.ssh/authorized_keys", PUBLIC_KEY)),
+    Dirt("authorized-keys", "system", FAIL, "authorized_keys.d", wrote("/etc/ssh/authorized_keys.d/root", PUBLIC_KEY)),
+    Dirt(
+        "authorized-keys",
+        "configured",
+        FAIL,
+        "/etc/keys/root",
+        all_of(
+            added("/etc/ssh/sshd_config", "AuthorizedKeysFile /etc/keys/%u\n"),
+            wrote("/etc/keys/root", PUBLIC_KEY),
+        ),
+    ),
+    Dirt(
+        "sshd-password-login",
+        "first-wins",
+        WARN,
+        "00-a.conf",
+        wrote("/etc/ssh/sshd_config.d/00-a.conf", "PasswordAuthentication yes\n"),
+    ),
+    Dirt(
+        "sshd-password-login",
+        "with-hash",
+        FAIL,
+        "00-a.conf",
+        all_of(
+            wrote("/etc/ssh/sshd_config.d/00-a.conf", "PasswordAuthentication yes\n"),
+            swapped("/etc/shadow", "root:*:", f"root:{HASH}:"),
+        ),
+    ),
+    Dirt("sshd-password-login", "unset", WARN, "sshd_config", removed("/etc/ssh/sshd_config.d/00-policy.conf")),
+    Dirt(
+        "sshd-password-login",
+        "mended",
+        INFO,
+        "sshd_config",
+        all_of(removed("/etc/ssh/sshd_config.d/00-policy.conf"), wrote(f"{CFG}/zz.cfg", "ssh_pwauth: false\n")),
+    ),
+    Dirt(
+        "sshd-password-login",
+        "keyboard",
+        WARN,
+        "sshd_config",
+        swapped("/etc/ssh/sshd_config", "KbdInteractiveAuthentication no", "ChallengeResponseAuthentication yes"),
+    ),
+    Dirt("sshd-root-login", "yes", FAIL, "00-a", wrote("/etc/ssh/sshd_config.d/00-a.conf", "PermitRootLogin yes\n")),
+    Dirt(
+        "sshd-root-login",
+        "keys",
+        INFO,
+        "00-a",
+        wrote("/etc/ssh/sshd_config.d/00-a.conf", "PermitRootLogin prohibit-password\n"),
+    ),
+    Dirt(
+        "sshd-empty-passwords", "yes", FAIL, "sshd_config", added("/etc/ssh/sshd_config", "PermitEmptyPasswords yes\n")
+    ),
+    Dirt(
+        "sshd-match",
+        "password",
+        WARN,
+        "sshd_config",
+        added("/etc/ssh/sshd_config", "Match User b\nPasswordAuthentication yes\n"),
+    ),
+    Dirt("ssh-enabled", "mask", FAIL, "ssh.service", linked(f"{SYSTEM}/ssh.service", "/dev/null")),
+    Dirt("ssh-enabled", "file", FAIL, "sshd_not_to_be_run", wrote("/etc/ssh/sshd_not_to_be_run")),
+    Dirt("ssh-enabled", "missing", FAIL, "/usr/sbin/sshd", removed("/usr/sbin/sshd")),
+    Dirt(
+        "ssh-enabled",
+        "disabled",
+        FAIL,
+        "ssh.service",
+        all_of(removed(f"{SYSTEM}/multi-user.target.wants/ssh.service"), removed(f"{SYSTEM}/sshd.service")),
+    ),
+    Dirt("private-keys", "root", FAIL, "id_ed25519", wrote("/root/.ssh/id_ed25519", PRIVATE_KEY)),
+    Dirt("private-keys", "srv", FAIL, "deploy.key", wrote("/srv/app/deploy.key", PRIVATE_KEY)),
+)
