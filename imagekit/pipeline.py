@@ -1,33 +1,35 @@
 """The flow as one screen of verbs: build → verify → prove by booting → store, then a clone of what was stored."""
 
+# A clone needs neither the builder nor the checks, and a build no clones: each verb imports its own room when it is used.
+
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from imagekit.build import build_local, open_workspace, plan_root
-from imagekit.definition import ImageDefinition, Project
-from imagekit.deliver.clone import Clone
-from imagekit.deliver.local import create_clone
 from imagekit.errors import DefinitionInvalid, VerificationFailed
+from imagekit.host import find_tool
 from imagekit.image import BuiltImage, Reference
 from imagekit.machine.accelerator import Accelerator, explain_accelerator, require_architecture
 from imagekit.machine.firmware import find_firmware
 from imagekit.progress import Event, Progress, silent
-from imagekit.report import Report, VerifiedImage
+from imagekit.report import Report, Severity, VerifiedImage
 from imagekit.settings import AcceleratorChoice, Settings
 from imagekit.store import Store, Stored, Version, open_store
-from imagekit.verify import Policy, verify_disk
-from imagekit.verify.boot import prove_clones
+
+if TYPE_CHECKING:
+    from imagekit.definition import ImageDefinition, Project
+    from imagekit.deliver.clone import Clone
 
 
 class ImageUnfit(VerificationFailed):
     """Verification found what must not be cloned; ``report`` says what, ``kept`` where the disk was put aside."""
 
     def __init__(self, report: Report, kept: Path | None) -> None:
-        failures = sum(finding.severity == "fail" for finding in report.findings)
+        failures = sum(finding.severity is Severity.FAIL for finding in report.findings)
         where = f"the disk is kept as {kept}" if kept else "add --keep to keep the disk for a look"
-        super().__init__(f"{report.target} is not fit to be cloned: {failures} checks failed", hint=where)
+        super().__init__(f"{report.target} is not fit to be cloned: {failures} {'check' if failures == 1 else 'checks'} failed", hint=where)
         self.report = report
         self.kept = kept
 
@@ -42,16 +44,21 @@ class BuildOptions:
 
 
 def build_image(
-    name: str, project: Project, settings: Settings, options: BuildOptions, progress: Progress = silent
+    name: str, project: "Project", settings: Settings, options: BuildOptions, progress: Progress = silent
 ) -> Stored:
     """Build image ``name``, prove it and store it; content that is stored already gives the version that has it.
 
+    A stored version of these very bytes that was booted is not booted again; one that was not gains this run's proof.
     Raises :class:`ImageUnfit` with the report when a check fails; nothing is stored then.
     """
+    from imagekit.build import build_local, open_workspace
+
     definition = project.find_image(name)
     _require_channel(definition, options.promote_to)
     boot_test = options.boot_test and definition.boot_test
     if boot_test:  # a missing emulator shall not be found after the build
+        for tool in ("qemu-system-x86_64", "qemu-img"):
+            find_tool(tool)
         find_firmware()
         require_architecture(definition.architecture)
     store = open_store(settings.store)
@@ -60,11 +67,8 @@ def build_image(
             definition, workspace, settings.cache, mke2fs=str(settings.mke2fs or "mke2fs"), project=project.path,
             progress=progress,
         )  # fmt: skip
-        known = find_proven(store, built, name) if boot_test else None
         report = verify_built(definition, built, progress)
-        if known is not None:
-            report = replace(report, boot=known.report.boot, passed=known.report.passed)
-        elif boot_test and not report.failed:
+        if boot_test and not report.failed and not is_proven(store, built, name):
             report = prove_built(definition, built, report, settings, progress)
         if report.failed:
             raise ImageUnfit(report, _keep(built, settings) if options.keep else None)
@@ -73,7 +77,7 @@ def build_image(
         return store.add(verified, promote_to=options.promote_to, move=True, progress=progress)
 
 
-def _require_channel(definition: ImageDefinition, channel: str | None) -> None:
+def _require_channel(definition: "ImageDefinition", channel: str | None) -> None:
     """Refuse a channel that the image does not have before the build, not after it."""
     if channel is not None and channel not in definition.channels:
         raise DefinitionInvalid(
@@ -81,15 +85,16 @@ def _require_channel(definition: ImageDefinition, channel: str | None) -> None:
         )
 
 
-def find_proven(store: Store, built: BuiltImage, name: str) -> Version | None:
-    """Return the stored version with these very bytes if two clones of it were booted: they need not boot again."""
+def is_proven(store: Store, built: BuiltImage, name: str) -> bool:
+    """Say whether two clones of these very bytes were booted before: the store keeps that proof with their version."""
     same = (version for version in store.list_versions(name) if version.digest == built.disk.digest)
-    return next((version for version in same if version.report.boot is not None), None)
+    return any(version.report.boot is not None for version in same)
 
 
-def verify_built(definition: ImageDefinition, built: BuiltImage, progress: Progress) -> Report:
+def verify_built(definition: "ImageDefinition", built: BuiltImage, progress: Progress) -> Report:
     """Check the disk offline, against what its own definition allows."""
-    progress(Event("verifying the disk"))
+    from imagekit.verify import Policy, verify_disk
+
     users = tuple(user.name for user in definition.users)
     policy = Policy(allow_users=users, firmware=definition.firmware, architecture=definition.architecture)
     report = verify_disk(built.disk.path, policy, progress=progress)
@@ -97,10 +102,12 @@ def verify_built(definition: ImageDefinition, built: BuiltImage, progress: Progr
 
 
 def prove_built(
-    definition: ImageDefinition, built: BuiltImage, report: Report, settings: Settings, progress: Progress
+    definition: "ImageDefinition", built: BuiltImage, report: Report, settings: Settings, progress: Progress
 
 ) -> Report:  # fmt: skip
     """Boot two clones and return the report with what they showed."""
+    from imagekit.verify.boot import prove_clones
+
     accelerator = choose_accelerator(settings, progress)
     proof = prove_clones(
         built.disk.path,
@@ -148,6 +155,8 @@ def find_disk(reference: Reference, settings: Settings, *, default_channel: str 
 
 def verify_stored(reference: Reference, settings: Settings, progress: Progress = silent) -> Report:
     """Check a stored version's disk again, by what its own definition allowed when it was built."""
+    from imagekit.verify import Policy, verify_disk
+
     version, disk = find_disk(reference, settings, default_channel=None)
     users = version.provenance.definition.get("users")
     names = tuple(str(user["name"]) for user in users if isinstance(user, dict)) if isinstance(users, list) else ()
@@ -155,8 +164,10 @@ def verify_stored(reference: Reference, settings: Settings, progress: Progress =
     return replace(verify_disk(disk, policy, progress=progress), target=str(version.reference))
 
 
-def plan_build(name: str, project: Project, settings: Settings) -> dict[str, object]:
+def plan_build(name: str, project: "Project", settings: Settings) -> dict[str, object]:
     """Return what a build would take, from the current package indexes; nothing is built or stored."""
+    from imagekit.build import plan_root
+
     definition = project.find_image(name)
     plan, room = plan_root(definition, settings.cache)
     missing = [package for package in plan.all_files if not (room.archives / package.file).is_file()]
@@ -174,8 +185,10 @@ def plan_build(name: str, project: Project, settings: Settings) -> dict[str, obj
 def make_local_clone(
     reference: Reference, name: str, settings: Settings, *, ssh_keys: tuple[str, ...], cpus: int, memory_mib: int,
     disk_bytes: int, user: str, user_data: bytes | None,
-) -> Clone:  # fmt: skip
+) -> "Clone":  # fmt: skip
     """Make a stopped clone of a stored version under QEMU here; a bare name means ``stable``, else the newest."""
+    from imagekit.deliver.local import create_clone
+
     store = open_store(settings.store)
     stable = "stable" if "stable" in store.channels(reference.name) else None
     version = store.find(reference, default_channel=stable)

@@ -8,22 +8,33 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from imagekit.build.apt_sources import AptSource
+from imagekit.build.space import is_full
 from imagekit.errors import DefinitionInvalid, HostFailed, ToolFailed
 from imagekit.host import run
 from imagekit.progress import Event, Progress
 
 _URI_LINE = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
 _UNKNOWN = re.compile(r"E: (?:Unable to locate package|Package '|Couldn't find any package by \w+ ')(?P<name>[^\s']+)")
-_NETWORK = ("Could not resolve", "Temporary failure resolving", "Could not connect", "Connection timed out",
-            "Network is unreachable", "Failed to fetch", "Cannot initiate the connection", "Connection refused")  # fmt: skip
+_NETWORK = (
+    "Could not resolve",
+    "Temporary failure resolving",
+    "Could not connect",
+    "Connection timed out",
+    "Network is unreachable",
+    "Failed to fetch",
+    "Cannot initiate the connection",
+    "Connection refused",
+)
+_SIGNATURE = ("is not signed", "NO_PUBKEY", "EXPKEYSIG", "BADSIG")
 # What of the machine's apt configuration a download needs: proxies, TLS, time-outs. Nothing that runs commands.
-_CARRIED = re.compile(r"Acquire::(?:https?|ftp|Retries|ForceIPv4|ForceIPv6)(?:::|\s)")
+_CARRIED = re.compile(r"(?i)Acquire::(?:https?|ftp|Retries|ForceIPv4|ForceIPv6|Check-Valid-Until)(?:::|\s)")
 _EXECUTES = re.compile(r"(?i)proxy-?auto-?detect")
 
 
@@ -34,6 +45,15 @@ class PlannedPackage:
     file: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Supplies:
+    """What one build installs from, fixed for it: package files, signed indexes, and the sources file they go with."""
+
+    packages: Path
+    lists: Path
+    sources_list: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +85,12 @@ class AptRoom:
 
 
 def read_machine_options() -> tuple[str, ...]:
-    """Return the lines of ``apt-config dump`` that concern how packages are fetched, without any that runs a program."""
-    dump = run(["apt-config", "dump"]).output.decode(errors="replace")
+    """Return the machine's apt settings about how packages are fetched, as lines of apt.conf, none that runs a program.
+
+    An ``APT_CONFIG`` of the operator's counts, as it does for apt itself.
+    """
+    own = {"APT_CONFIG": os.environ["APT_CONFIG"]} if "APT_CONFIG" in os.environ else {}
+    dump = run(["apt-config", "dump"], environment=own).output.decode(errors="replace")
     return tuple(line for line in dump.splitlines() if _CARRIED.match(line) and not _EXECUTES.search(line))
 
 
@@ -76,13 +100,8 @@ def open_room(cache: Path, release: str, architecture: str, sources: Sequence[Ap
     The machine's credentials (apt_auth.conf(5)) and pinned keys are used where they are and never copied.
     """
     room = AptRoom(cache / "apt" / f"{release}-{architecture}", cache / "packages", tuple(sources))
-    for part in (
-        "etc/apt.conf.d",
-        "etc/preferences.d",
-        "etc/sources.list.d",
-        "state/lists/partial",
-        "cache/none/partial",
-    ):
+    parts = ("etc/apt.conf.d", "etc/preferences.d", "etc/sources.list.d", "state/lists/partial", "cache/none/partial")
+    for part in parts:
         (room.directory / part).mkdir(parents=True, exist_ok=True)
     (room.archives / "partial").mkdir(parents=True, exist_ok=True)
     room.directory.chmod(0o700)
@@ -119,6 +138,13 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except ToolFailed as problem:
+        if is_full(problem):
+            raise  # apt says "Failed to fetch" of a full disk too
+        if any(sign in problem.detail for sign in _SIGNATURE):
+            raise HostFailed(
+                f"the mirror's signature cannot be verified: {_first_error(problem.detail)}",
+                hint="upgrade debian-archive-keyring, and look at /etc/apt/sources.list",
+            ) from problem
         if unknown := sorted({match["name"] for match in _UNKNOWN.finditer(problem.detail)}):
             raise DefinitionInvalid(
                 f"Debian has no package {', '.join(repr(name) for name in unknown)}",
@@ -153,21 +179,10 @@ def plan_packages(room: AptRoom, names: Sequence[str]) -> tuple[PlannedPackage, 
     Raises :class:`DefinitionInvalid` naming the packages that do not exist.
     """
     with _explained():
-        said = run(
-            # apt prints no line for a file that it has already, so it is shown an empty archive.
-            [
-                "apt-get",
-                "-q",
-                "--yes",
-                "-o",
-                f"Dir::Cache::archives={room.directory}/cache/none",
-                "--print-uris",
-                "install",
-                "--",
-                *names,
-            ],  # fmt: skip
-            environment=room.environment(),
-        )
+        # apt prints no line for a file that it has already, so it is shown an empty archive.
+        empty = f"Dir::Cache::archives={room.directory}/cache/none"
+        argv = ["apt-get", "-q", "--yes", "-o", empty, "--print-uris", "install", "--", *names]
+        said = run(argv, environment=room.environment())
     found: dict[str, PlannedPackage] = {}
     for line in said.output.decode().splitlines():
         if match := _URI_LINE.match(line):
@@ -197,34 +212,54 @@ def fetch_packages(room: AptRoom, plan: Sequence[PlannedPackage], names: Sequenc
             progress(Event("fetching packages", min(done, total), total, "B"))
 
     with _explained():
-        run(
-            [
-                "sh",
-                "-c",
-                'exec "$@" >&2',
-                "apt-get",
-                "apt-get",
-                "-q",
-                "--yes",
-                "--download-only",
-                "install",
-                "--",
-                *names,
-            ],
-            environment=room.environment(),
-            on_line=count,
-        )
+        # apt reports its progress on standard output, and run() listens to standard error.
+        download = ["apt-get", "-q", "--yes", "--download-only", "install", "--", *names]
+        run(["sh", "-c", 'exec "$@" >&2', "sh", *download], environment=room.environment(), on_line=count)
     for package in plan:
         if not (room.archives / package.file).is_file():
             raise ToolFailed(f"apt-get did not bring {package.file}")
 
 
-def free_bytes(directory: Path) -> int:
-    """Return how many bytes can still be written below ``directory``."""
-    return shutil.disk_usage(directory).free
+def take_supplies(room: AptRoom, plan: Sequence[PlannedPackage], directory: Path) -> Supplies:
+    """Link the planned files and the indexes they come from into ``directory``, out of reach of other builds.
+
+    The planned files' times become now: the cache keeps what was used last.
+    """
+    supplies = Supplies(directory / "packages", directory / "lists", directory / "sources.list")
+    supplies.packages.mkdir()
+    supplies.lists.mkdir()
+    now = time.time()
+    for package in plan:
+        os.utime(room.archives / package.file, (now, now))
+        _link(room.archives / package.file, supplies.packages / package.file)
+    for index in room.lists.glob("*_*"):
+        _link(index, supplies.lists / index.name)
+    supplies.sources_list.touch(0o600)  # it may hold a mirror's password
+    supplies.sources_list.write_text(room.sources_list.read_text())
+    return supplies
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give ``source`` a second name; copy where the filesystem is another one or has no links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def package_name(file: str) -> tuple[str, str, str]:
     """Split a package file's name into name, version and architecture (deb(7); ``:`` is written ``%3a``)."""
     name, version, architecture = file.removesuffix(".deb").split("_", 2)
     return name, unquote(version), architecture
+
+
+def read_build_time(file: Path) -> int:
+    """Return when a package file was built, in seconds since 1970: no file in it is newer.
+
+    dpkg-deb(1) writes its ``SOURCE_DATE_EPOCH`` into the ar members' headers and lowers later times in the package to
+    it (deb(5); ar's header has the time as 12 decimal digits, 16 bytes in). 0 when that is not a package file.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(36)
+    digits = head[24:36].strip()
+    return int(digits) if head.startswith(b"!<arch>\n") and digits.isdigit() else 0

@@ -11,22 +11,30 @@ from pathlib import Path
 
 from imagekit.build.layout import DiskLayout
 from imagekit.build.render import render_template
-from imagekit.definition.model import Feature, ImageDefinition, User
+from imagekit.definition.model import Feature, ImageDefinition, Release, User
 from imagekit.errors import DefinitionInvalid
+from imagekit.image import Architecture
 
-CONSOLES = "console=tty0 console=ttyS0,115200"
+# The board's first serial port comes last: it is /dev/console, where a machine without a screen speaks.
+CONSOLES = {
+    Architecture.AMD64: "console=tty0 console=ttyS0,115200",
+    Architecture.ARM64: "console=tty0 console=ttyAMA0,115200",
+}
 QUIET = "quiet"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A regular file of the image: absolute path, bytes, permission bits, owner and group by name."""
+    """A file of the image: absolute path, bytes, permission bits, owner and group by name; a symbolic link if ``link``
+    holds its target.
+    """
 
     path: str
     data: bytes
     mode: int = 0o644
     owner: str = "root"
     group: str = "root"
+    link: str = ""
 
 
 def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: str) -> tuple[ImageFile, ...]:
@@ -42,7 +50,7 @@ def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: st
 
     files = [
         rendered("/etc/fstab", "fstab", root_uuid=layout.root_uuid, esp_id=layout.esp_id),
-        rendered("/etc/default/grub", "default-grub", quiet=QUIET, consoles=CONSOLES),
+        rendered("/etc/default/grub", "default-grub", quiet=QUIET, consoles=CONSOLES[definition.architecture]),
         rendered("/etc/cloud/cloud.cfg.d/90_imagekit.cfg", "cloud.cfg"),
         rendered("/etc/ssh/sshd_config.d/00-imagekit.conf", "sshd.conf", root_login=definition.ssh.root_login.value,
                  hardening=hardening),
@@ -52,6 +60,9 @@ def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: st
         ImageFile("/etc/hosts", b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
         ImageFile("/etc/machine-id", b"", 0o444),
     ]  # fmt: skip
+    files.append(ImageFile("/etc/localtime", b"", 0o777, link=f"/usr/share/zoneinfo/{definition.timezone}"))
+    if definition.base.release is Release.BOOKWORM:  # later releases have only the link
+        files.append(ImageFile("/etc/timezone", f"{definition.timezone}\n".encode()))
     if hardening:
         files += [
             rendered("/etc/sysctl.d/60-imagekit-hardening.conf", "hardening-sysctl.conf"),
@@ -61,6 +72,7 @@ def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: st
     if definition.promtail is not None:
         loki_url = definition.promtail.loki_url
         files.append(rendered("/etc/promtail/config.yml", "promtail.yml", loki_url=loki_url))
+        files.append(rendered("/etc/systemd/system/promtail.service.d/imagekit.conf", "promtail.service"))
     for user in definition.users:
         files += _list_account_files(user)
     for entry in definition.files:
@@ -115,6 +127,8 @@ def pack_files(files: tuple[ImageFile, ...], epoch: int) -> bytes:
                     archive.addfile(directory)
             member.size, member.mode, member.mtime = len(file.data), file.mode, epoch
             member.uname, member.gname = file.owner, file.group
+            if file.link:
+                member.type, member.linkname = tarfile.SYMTYPE, file.link
             archive.addfile(member, io.BytesIO(file.data))
     return packed.getvalue()
 

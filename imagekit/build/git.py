@@ -7,7 +7,7 @@ from imagekit.host import find_tool, run
 
 
 def read_commit(directory: Path) -> tuple[str | None, bool]:
-    """Return the commit checked out around ``directory`` and whether the work tree differs; ``(None, False)`` without."""
+    """Return the commit checked out around ``directory`` and whether files differ; ``(None, False)`` without one."""
     if not find_tool("git", required=False):
         return None, False
     at = ["git", "-C", os.fspath(directory)]

@@ -8,9 +8,11 @@ import uuid
 from dataclasses import dataclass
 
 from imagekit.definition.model import MIB, ImageDefinition
+from imagekit.errors import DefinitionInvalid
 from imagekit.image import Architecture
 
 SECTOR = 512
+ROOT_MINIMUM = 64 * MIB
 ESP_TYPE = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 # Discoverable Partitions Specification, UAPI group: the root of one architecture.
 ROOT_TYPES = {
@@ -39,19 +41,28 @@ class DiskLayout:
 
 
 def plan_layout(definition: ImageDefinition) -> DiskLayout:
-    """Lay out the disk: 1 MiB for the table, the ESP, the root, and 1 MiB at the end for the backup table."""
+    """Lay out the disk: 1 MiB for the table, the ESP, the root, and 1 MiB at the end for the backup table.
+
+    Raises :class:`DefinitionInvalid` when that leaves the root no room worth the name.
+    """
 
     def derive(what: str) -> str:
         return str(uuid.uuid5(_NAMESPACE, f"{definition.name}/{what}"))
 
     root_offset = MIB + definition.esp
+    root_size = (definition.size - root_offset - MIB) // MIB * MIB
+    if root_size < ROOT_MINIMUM:
+        raise DefinitionInvalid(
+            f"a disk of {definition.size >> 20} MiB with an ESP of {definition.esp >> 20} MiB has no room for a root",
+            hint="give a larger 'size' in imagekit.toml",
+        )
     serial = derive("esp").replace("-", "")[:8].upper()
     return DiskLayout(
         size=definition.size,
         esp_offset=MIB,
         esp_size=definition.esp,
         root_offset=root_offset,
-        root_size=definition.size - root_offset - MIB,
+        root_size=root_size,
         disk_uuid=derive("disk"),
         esp_partition_uuid=derive("esp-partition"),
         root_partition_uuid=derive("root-partition"),

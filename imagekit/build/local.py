@@ -4,12 +4,24 @@ No loop device, no mount on this machine, no image to download, and no privilege
 """
 
 import re
+import shutil
 import sys
-from collections.abc import Mapping
+import time
 from pathlib import Path
 
-from imagekit.build.apt import AptRoom, fetch_packages, free_bytes, open_room, package_name, plan_packages, update_lists
+from imagekit.build.apt import (
+    AptRoom,
+    Supplies,
+    fetch_packages,
+    open_room,
+    package_name,
+    plan_packages,
+    read_build_time,
+    take_supplies,
+    update_lists,
+)
 from imagekit.build.apt_sources import choose_sources, read_machine_sources, require_keyring
+from imagekit.build.cache import explain_access, lock_cache, prune_cache
 from imagekit.build.contents import CONSOLES, QUIET, ImageFile, list_files, list_units, pack_files
 from imagekit.build.git import read_commit
 from imagekit.build.layout import DiskLayout, plan_layout
@@ -19,27 +31,38 @@ from imagekit.build.mtools import write_esp
 from imagekit.build.packages import choose_base_packages, choose_feature_packages
 from imagekit.build.render import render_template
 from imagekit.build.sfdisk import write_table
+from imagekit.build.space import explain_space, require_space
 from imagekit.definition import ImageDefinition, describe_image
 from imagekit.disk.digest import compute_digest
-from imagekit.errors import DefinitionInvalid, HostFailed, ToolFailed
+from imagekit.errors import DefinitionInvalid, ToolFailed
 from imagekit.host import find_tool, read_version, run
-from imagekit.image import Architecture, BuiltImage, DiskImage, Package, Provenance
+from imagekit.image import Architecture, BuiltImage, DiskImage, Firmware, Package, Provenance
 from imagekit.progress import Event, Progress, silent
 
 _TOOLS = ("mmdebstrap", "apt-get", "unshare", "mformat", "mcopy", "mmd", "sfdisk", "tar")
-_EFI = {
-    Architecture.AMD64: ("usr/lib/shim/shimx64.efi.signed", "EFI/BOOT/BOOTX64.EFI",
-                         "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "EFI/BOOT/grubx64.efi"),
-    Architecture.ARM64: ("usr/lib/shim/shimaa64.efi.signed", "EFI/BOOT/BOOTAA64.EFI",
-                         "usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed", "EFI/BOOT/grubaa64.efi"),
-}  # fmt: skip
+# Where packages have the signed shim and GRUB, and where the firmware and shim look for them.
+_LOADERS = {
+    Architecture.AMD64: (
+        ("usr/lib/shim/shimx64.efi.signed", "EFI/BOOT/BOOTX64.EFI"),
+        ("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "EFI/BOOT/grubx64.efi"),
+    ),
+    Architecture.ARM64: (
+        ("usr/lib/shim/shimaa64.efi.signed", "EFI/BOOT/BOOTAA64.EFI"),
+        ("usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed", "EFI/BOOT/grubaa64.efi"),
+    ),
+}
 _KERNEL = re.compile(r"linux-image-(\d[a-zA-Z0-9.+~-]*)_")
 
 
 def build_local(
-    definition: ImageDefinition, workspace: Path, cache: Path, *, mke2fs: str = "mke2fs", project: Path | None = None,
+    definition: ImageDefinition,
+    workspace: Path,
+    cache: Path,
+    *,
+    mke2fs: str = "mke2fs",
+    project: Path | None = None,
     progress: Progress = silent,
-) -> BuiltImage:  # fmt: skip
+) -> BuiltImage:
     """Build ``definition`` as ``workspace/disk.raw`` and return it with its provenance.
 
     ``cache`` keeps package files and base roots between builds. Raises :class:`ToolMissing`,
@@ -47,22 +70,21 @@ def build_local(
     network, no space, no privilege) and :class:`ToolFailed`.
     """
     require_tools(mke2fs)
-    _require_native(definition.architecture)
+    _require_possible(definition)
     layout = plan_layout(definition)
-    progress(Event("reading package lists"))
-    plan, room = plan_root(definition, cache)
-    _require_space(plan, room, cache)
-    fetch_packages(room, plan.all_files, (*plan.base, *plan.extra), progress)
-    files = (*list_files(definition, layout, _normal_sources(plan.release)), grub_menu(layout, plan))
-    additions = workspace / "additions.tar"
-    additions.write_bytes(pack_files(files, plan.epoch))
-    finish = Finish(additions, list_units(definition), _user_words(definition), _package_files(definition))
-    root = make_root(plan, room, finish, workspace, cache, progress)
-    epoch = _newest_file_time(root, plan)
-    disk = workspace / "disk.raw"
-    write_disk(disk, layout, root, definition.architecture, mke2fs, epoch, progress)
-    packages = _read_packages(root)
-    remove_root(root)
+    with explain_access(cache), explain_space(workspace, cache):
+        plan, supplies = _gather(definition, workspace, cache, progress)
+        files = (*list_files(definition, layout, _normal_sources(plan.release)), grub_menu(layout, plan))
+        additions = workspace / "additions.tar"
+        additions.write_bytes(pack_files(files, plan.epoch))
+        debs = _bring_packages(definition, workspace)
+        finish = Finish(additions, list_units(definition), _user_words(definition), debs)
+        root = make_root(plan, supplies, finish, workspace, cache, progress)
+        disk = workspace / "disk.raw"
+        epoch = _find_newest(plan, supplies, debs)
+        write_disk(disk, layout, root, definition.architecture, mke2fs, epoch, progress)
+        packages = _read_packages(root)
+        remove_root(root)
     progress(Event("computing the digest", 0, layout.size, "B"))
     digest = compute_digest(disk, lambda done: progress(Event("computing the digest", done, layout.size, "B")))
     image = DiskImage(disk, layout.size, digest, definition.architecture, definition.firmware)
@@ -76,18 +98,28 @@ def require_tools(mke2fs: str) -> None:
     require_keyring()
 
 
-def _require_native(architecture: Architecture) -> None:
-    """Refuse a foreign architecture: its maintainer scripts could not run here."""
+def _require_possible(definition: ImageDefinition) -> None:
+    """Refuse a foreign architecture, whose maintainer scripts could not run here, and a disk without UEFI."""
     native = run(["dpkg", "--print-architecture"]).output.decode().strip()
-    if native != architecture:
+    if native != definition.architecture:
         raise DefinitionInvalid(
-            f"this machine is {native}, so the local builder cannot make an image for {architecture}",
-            hint=f'build it on a machine with {architecture}, or set architecture = "{native}"',
+            f"this machine is {native}, so the local builder cannot make an image for {definition.architecture}",
+            hint=f'build it on a machine with {definition.architecture}, or set architecture = "{native}"',
+        )
+    if definition.firmware is not Firmware.OVMF:
+        raise DefinitionInvalid(
+            f"the local builder makes disks that start through UEFI, not {definition.firmware}",
+            hint='set firmware = "ovmf"',
         )
 
 
-def plan_root(definition: ImageDefinition, cache: Path) -> tuple[RootPlan, AptRoom]:
+def plan_root(definition: ImageDefinition, cache: Path, progress: Progress = silent) -> tuple[RootPlan, AptRoom]:
     """Decide which package files the root is made of, from the machine's own sources and their current indexes."""
+    with explain_access(cache), lock_cache(cache, progress), explain_space(cache):
+        return _plan_root(definition, cache)
+
+
+def _plan_root(definition: ImageDefinition, cache: Path) -> tuple[RootPlan, AptRoom]:
     release = definition.base.release
     sources = choose_sources(read_machine_sources(), release) or read_default_sources(release.value)
     room = open_room(cache, release.value, definition.architecture.value, sources)
@@ -100,16 +132,23 @@ def plan_root(definition: ImageDefinition, cache: Path) -> tuple[RootPlan, AptRo
     return plan, room
 
 
+def _gather(definition: ImageDefinition, workspace: Path, cache: Path, progress: Progress) -> tuple[RootPlan, Supplies]:
+    """Plan, fetch and link what the build installs: all that uses the network and what other builds share."""
+    with lock_cache(cache, progress):
+        progress(Event("reading package lists"))
+        plan, room = _plan_root(definition, cache)
+        _require_space(plan, room, cache)
+        fetch_packages(room, plan.all_files, (*plan.base, *plan.extra), progress)
+        supplies = take_supplies(room, plan.all_files, workspace)
+        prune_cache(cache, time.time())
+    return plan, supplies
+
+
 def _require_space(plan: RootPlan, room: AptRoom, cache: Path) -> None:
     """Refuse to begin what cannot end: package files, the root (four times their size, by experience) and the disk."""
     size = sum(package.size for package in plan.all_files)
     missing = sum(package.size for package in plan.all_files if not (room.archives / package.file).is_file())
-    needed = missing + 12 * size
-    if (free := free_bytes(cache)) < needed:
-        raise HostFailed(
-            f"{cache} has {free >> 20} MiB free; the build needs about {needed >> 20} MiB",
-            hint="free some space, or set IMAGEKIT_CACHE to a directory on a larger disk",
-        )
+    require_space(cache, missing + 12 * size)
 
 
 def _normal_sources(release: str) -> str:
@@ -121,11 +160,14 @@ def _normal_sources(release: str) -> str:
 
 def grub_menu(layout: DiskLayout, plan: RootPlan) -> ImageFile:
     """Return the first ``grub.cfg``: no device exists yet that grub-mkconfig could probe."""
-    kernels = [match[1] for package in plan.all_files if (match := _KERNEL.match(package.file))]
+    kernels = {match[1] for package in plan.all_files if (match := _KERNEL.match(package.file))}
     if not kernels:
         raise ToolFailed("the packages of this image hold no kernel")
     text = render_template(
-        "grub.cfg", root_uuid=layout.root_uuid, kernel=max(kernels), command_line=f"{CONSOLES} {QUIET}"
+        "grub.cfg",
+        root_uuid=layout.root_uuid,
+        kernel=max(kernels, key=_kernel_order),
+        command_line=f"{CONSOLES[Architecture(plan.architecture)]} {QUIET}",
     )
     return ImageFile("/boot/grub/grub.cfg", text.encode())
 
@@ -135,25 +177,34 @@ def _user_words(definition: ImageDefinition) -> tuple[str, ...]:
     return tuple(f"{user.name}:{user.shell}:{','.join(user.groups)}" for user in definition.users)
 
 
-def _package_files(definition: ImageDefinition) -> tuple[Path, ...]:
-    """Return the package files that the operator brings."""
-    return (definition.promtail.package,) if definition.promtail is not None else ()
+def _kernel_order(version: str) -> tuple[object, ...]:
+    """Order kernels as GRUB would: numbers as numbers, and the cloud kernel first among equals."""
+    return ([int(number) for number in re.findall(r"\d+", version)], "cloud" in version, version)
 
 
-def _newest_file_time(root: Path, plan: RootPlan) -> int:
-    """Return the newest time that a package gave a file: the disk's clock, which changes only when the packages do.
+def _bring_packages(definition: ImageDefinition, workspace: Path) -> Path:
+    """Copy the package files that the operator brings to where finish.sh looks; their own names may hold anything."""
+    debs = workspace / "debs"
+    debs.mkdir()
+    if definition.promtail is not None:
+        try:
+            shutil.copyfile(definition.promtail.package, debs / "promtail.deb")
+        except (FileNotFoundError, PermissionError, IsADirectoryError) as problem:
+            raise DefinitionInvalid(
+                f"{definition.promtail.package} cannot be read: {problem.strerror}",
+                hint="look at promtail.package in imagekit.toml",
+            ) from problem
+    return debs
 
-    Later times are the build's own (generated files) and are clamped to it. Python compares a module's time with its
-    compiled form, so package files must keep theirs.
+
+def _find_newest(plan: RootPlan, supplies: Supplies, debs: Path) -> int:
+    """Return when the newest package of the image was built: the disk's clock, which changes only when packages do.
+
+    mke2fs lowers later times to it, and those are all the build's own. A package's files keep theirs: Python compares
+    a module's time with the one in its compiled form.
     """
-    listing = root / "var/lib/dpkg/info"
-    newest = plan.epoch
-    for directory in ("usr/bin", "usr/sbin", "usr/lib/systemd/system", "boot"):
-        for path in (root / directory).iterdir():
-            status = path.lstat()
-            if path.is_file() and not path.is_symlink() and status.st_mtime < listing.stat().st_mtime - 86400:
-                newest = max(newest, int(status.st_mtime))
-    return newest
+    files = [supplies.packages / package.file for package in plan.all_files]
+    return max(plan.epoch, *map(read_build_time, [*files, *debs.iterdir()]))
 
 
 def write_disk(
@@ -164,18 +215,16 @@ def write_disk(
     with disk.open("wb") as file:
         file.truncate(layout.size)
     write_root(mke2fs, disk, layout, root, epoch)
-    shim, boot, grub_source, grub = _EFI[architecture]
-    stub = disk.with_name("grub-esp.cfg")
-    stub.write_text(render_template("grub-esp.cfg", root_uuid=layout.root_uuid))
-    loaders: Mapping[str, Path] = {boot: root / shim, grub: root / grub_source, "EFI/debian/grub.cfg": stub}
-    write_esp(disk, layout, loaders, epoch)
+    loaders = {name: (root / source).read_bytes() for source, name in _LOADERS[architecture]}
+    stub = render_template("grub-esp.cfg", root_uuid=layout.root_uuid)
+    write_esp(disk, layout, loaders | {"EFI/debian/grub.cfg": stub.encode()}, epoch)
     write_table(disk, layout)
 
 
 def _read_packages(root: Path) -> tuple[Package, ...]:
     """Return what dpkg says is installed, sorted by name."""
-    said = run(["dpkg-query", f"--admindir={root}/var/lib/dpkg", "--show",
-                "--showformat=${db:Status-Abbrev}\\t${Package}\\t${Version}\\t${Architecture}\\n"])  # fmt: skip
+    wanted = "${db:Status-Abbrev}\\t${Package}\\t${Version}\\t${Architecture}\\n"
+    said = run(["dpkg-query", f"--admindir={root}/var/lib/dpkg", "--show", f"--showformat={wanted}"])
     rows = (line.split("\t") for line in said.output.decode().splitlines())
     return tuple(sorted((Package(*row[1:]) for row in rows if row[0].strip() == "ii"), key=lambda one: one.name))
 
@@ -187,10 +236,12 @@ def _record(
     commit, dirty = read_commit(project.parent) if project is not None else (None, False)
     version = read_version(mke2fs)
     reproducible = is_reproducible(mke2fs)
-    note = "" if reproducible else (
-        f"mke2fs {version} writes the time of the build into every inode; 1.47.1 and later do not "
-        "(on Debian 12: apt install -t bookworm-backports e2fsprogs)"
-    )  # fmt: skip
+    note = ""
+    if not reproducible:
+        note = (
+            f"mke2fs {version} writes the time of the build into every inode; 1.47.1 and later do not "
+            "(on Debian 12: apt install -t bookworm-backports e2fsprogs)"
+        )
     tools = {name: read_version(name) for name in ("mmdebstrap", "apt-get", "mformat", "sfdisk")} | {"mke2fs": version}
     inputs = {"base-root": f"sha256:{plan.base_key}"} | {
         f"package:{package_name(package.file)[0]}": f"sha256:{package.sha256}" for package in plan.all_files

@@ -8,19 +8,23 @@ import functools
 import hashlib
 import importlib.resources
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.build.apt import AptRoom, PlannedPackage
+from imagekit.build.apt import PlannedPackage, Supplies
 from imagekit.build.apt_sources import AptSource, parse_one_line
-from imagekit.build.namespace import namespace_command
+from imagekit.build.namespace import run_isolated
 from imagekit.host import run
-from imagekit.host.local import format_command
 from imagekit.progress import Event, Progress
 
 # Part of the name of a cached base root: raise it when the way a base is made changes.
-RECIPE = 1
+RECIPE = 2
+# File capabilities (ping's) and access lists (the journal's) are part of the packages' result.
+_WITH_ATTRIBUTES = ("--numeric-owner", "--acls", "--xattrs", "--xattrs-include=security.capability")
+# What each run of mmdebstrap puts in anew, the machine's mirror first of all.
+_NOT_SAVED = ("./dev/*", "./etc/apt/sources.list", "./etc/apt/sources.list.d/*", "./etc/resolv.conf", "./etc/hostname")
 _STAGES = {
     "I: extracting archives": "unpacking the minimal system",
     "I: installing essential": "installing the minimal system",
@@ -50,26 +54,29 @@ class RootPlan:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What finish.sh is given: the archive of added files, units to enable, users to make, package files to install."""
+    """What finish.sh is given: the archive of added files, units to enable, users to make (``name:shell:group,group``),
+    and the directory with package files to install that no repository has.
+    """
 
     additions: Path
     units: tuple[str, ...]
     users: tuple[str, ...]
-    debs: tuple[Path, ...]
+    debs: Path
 
 
 @functools.cache
 def read_default_sources(release: str) -> tuple[AptSource, ...]:
     """Return the distribution's normal sources of ``release``, as mmdebstrap writes them when it is told none."""
     hook = 'cat "$1/etc/apt/sources.list" >&3'
-    said = run(
-        ["sh", "-c", 'exec 3>&1 1>&2; exec "$@"', "sh", "mmdebstrap", "--quiet", "--mode=chrootless", "--variant=custom",
-         "--skip=update,cleanup", "--format=null", f"--setup-hook={hook}", release, "-"]
-    )  # fmt: skip
+    variant = ["--quiet", "--mode=chrootless", "--variant=custom", "--skip=update,cleanup", "--format=null"]
+    command = ["mmdebstrap", *variant, f"--setup-hook={hook}", release, "-"]
+    said = run(["sh", "-c", 'exec 3>&1 1>&2; exec "$@"', "sh", *command])
     return tuple(parse_one_line(said.output.decode()))
 
 
-def make_root(plan: RootPlan, room: AptRoom, finish: Finish, workdir: Path, cache: Path, progress: Progress) -> Path:
+def make_root(
+    plan: RootPlan, supplies: Supplies, finish: Finish, workdir: Path, cache: Path, progress: Progress
+) -> Path:
     """Make the finished root in ``workdir/root`` and return that path; the cached base is used when it is there.
 
     A crash leaves ``workdir`` (swept by the next build) and never a cached base that is not whole.
@@ -80,30 +87,34 @@ def make_root(plan: RootPlan, room: AptRoom, finish: Finish, workdir: Path, cach
     if base.is_file():
         progress(Event("unpacking the cached base root"))
         base.touch()  # the age by which old bases are removed is that of their last use
-        run([*namespace_command(), "tar", "--extract", "--numeric-owner", "--directory", os.fspath(root),
-             "--file", os.fspath(base)])  # fmt: skip
+        run_isolated(["tar", "--extract", *_WITH_ATTRIBUTES, "--directory", os.fspath(root), "--file", os.fspath(base)])
     else:
-        base.parent.mkdir(parents=True, exist_ok=True)
         wanted = [f"--include={','.join(_included(plan.base))}"]
-        _run_mmdebstrap("minbase", plan, plan.base_files, room, wanted, workdir, progress)
+        _run_mmdebstrap("minbase", plan, plan.base_files, supplies, wanted, workdir, progress)
         progress(Event("saving the base root"))
-        _save_base(root, base, workdir)
+        _save_base(root, base)
     # mmdebstrap copies the machine's resolver into the root, through the link that systemd-resolved has made of it.
-    run([*namespace_command(), "rm", "-f", os.fspath(root / "etc/resolv.conf")])
+    run_isolated(["rm", "-f", os.fspath(root / "etc/resolv.conf")])
     script = workdir / "finish.sh"
     script.write_text(importlib.resources.files("imagekit.build").joinpath("templates/finish.sh").read_text())
-    added = [package for package in plan.all_files if package not in frozenset(plan.base_files)]
-    hooks = [_install_extra(plan, room)] if plan.extra else []
+    in_base = frozenset(plan.base_files)
+    added = [package for package in plan.all_files if package not in in_base]
+    hooks = [_install_extra(plan, supplies)] if plan.extra else []
     hooks.append(_finish(script, finish))
     progress(Event("installing what the definition adds" if plan.extra else "finishing the root"))
-    _run_mmdebstrap("custom", plan, added, room, [f"--customize-hook={hook}" for hook in hooks], workdir, progress)
+    _run_mmdebstrap("custom", plan, added, supplies, [f"--customize-hook={hook}" for hook in hooks], workdir, progress)
     return root
 
 
 def _run_mmdebstrap(
-    variant: str, plan: RootPlan, files: Sequence[PlannedPackage], room: AptRoom, wanted: Sequence[str], workdir: Path,
+    variant: str,
+    plan: RootPlan,
+    files: Sequence[PlannedPackage],
+    supplies: Supplies,
+    wanted: Sequence[str],
+    workdir: Path,
     progress: Progress,
-) -> None:  # fmt: skip
+) -> None:
     """Run mmdebstrap on ``workdir/root`` with package files and signed lists put in place, so that nothing is fetched.
 
     ``force-unsafe-io`` is for the build only, and finish.sh removes it: a crash discards the whole root anyway.
@@ -111,43 +122,41 @@ def _run_mmdebstrap(
     given = workdir / "packages.txt"
     given.write_text("".join(f"{package.file}\n" for package in files))
     argv = [
-        *namespace_command(), "mmdebstrap", "--mode=root", "--format=directory", f"--variant={variant}",
-        f"--architectures={plan.architecture}", "--skip=update,check/empty,output/dev",
-        '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io",
-        f"--setup-hook={_provide_packages(room, given)}", *wanted,
-        plan.release, os.fspath(workdir / "root"), os.fspath(room.sources_list),
-    ]  # fmt: skip
+        *("mmdebstrap", "--mode=root", "--format=directory", f"--variant={variant}"),
+        *(f"--architectures={plan.architecture}", "--skip=update,check/empty,output/dev"),
+        *('--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io"),
+        *(f"--setup-hook={_provide_packages(supplies, given)}", *wanted),
+        *(plan.release, os.fspath(workdir / "root"), os.fspath(supplies.sources_list)),
+    ]
 
     def tell(line: str) -> None:
         for sign, stage in _STAGES.items():
             if line.startswith(sign):
                 progress(Event(stage))
 
-    run(argv, environment={"SOURCE_DATE_EPOCH": str(plan.epoch), "TMPDIR": os.fspath(workdir)}, on_line=tell)
-    run([*namespace_command(), "find", os.fspath(workdir / "root/dev"), "-mindepth", "1", "-delete"])
+    run_isolated(argv, environment={"SOURCE_DATE_EPOCH": str(plan.epoch), "TMPDIR": os.fspath(workdir)}, on_line=tell)
+    run_isolated(["find", os.fspath(workdir / "root/dev"), "-mindepth", "1", "-delete"])
 
 
-def _save_base(root: Path, base: Path, workdir: Path) -> None:
-    """Save the base root: written in the build's directory, renamed whole. Left out is what each run puts in anew."""
-    aside = workdir / "base.tar"
-    left_out = [
-        "./dev/*",
-        "./etc/apt/sources.list",
-        "./etc/apt/sources.list.d/*",
-        "./etc/resolv.conf",
-        "./etc/hostname",
-    ]
-    run([*namespace_command(), "tar", "--create", "--sort=name", "--numeric-owner", "--anchored",
-         *(f"--exclude={path}" for path in left_out), "--file", os.fspath(aside), "--directory", os.fspath(root), "."])  # fmt: skip
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.replace(base)
+def _save_base(root: Path, base: Path) -> None:
+    """Save the base root beside its place in the cache, then give it its name; a crash leaves a ``.part`` file."""
+    base.parent.mkdir(parents=True, exist_ok=True)
+    aside = base.with_name(f"{base.name}.{os.getpid()}.part")
+    left_out = [f"--exclude={path}" for path in _NOT_SAVED]
+    options = [*_WITH_ATTRIBUTES, "--sort=name", "--anchored", *left_out]
+    try:
+        run_isolated(["tar", "--create", *options, "--file", os.fspath(aside), "--directory", os.fspath(root), "."])
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(base)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def remove_root(root: Path) -> None:
     """Remove a root whose files may belong to the identities of a user namespace."""
     if root.exists():
-        run([*namespace_command(), "rm", "-rf", "--one-file-system", "--", os.fspath(root)])
+        run_isolated(["rm", "-rf", "--one-file-system", "--", os.fspath(root)])
 
 
 def _included(names: Sequence[str]) -> list[str]:
@@ -155,31 +164,27 @@ def _included(names: Sequence[str]) -> list[str]:
     return [name for name in names if not name.startswith("?") and name != "apt"]
 
 
-def _provide_packages(room: AptRoom, files: Path) -> str:
+def _provide_packages(supplies: Supplies, files: Path) -> str:
     """A hook that gives the new root its package files and the signed lists, so that nothing is fetched."""
     target = '"$1/var/cache/apt/archives/"'
     lists = '"$1/var/lib/apt/lists/"'
+    packages, given, indexes = (shlex.quote(os.fspath(path)) for path in (supplies.packages, files, supplies.lists))
     return (
-        f"mkdir -p {target} {lists} && (cd {format_command([os.fspath(room.archives)])} && "
-        f"xargs --no-run-if-empty -d '\\n' cp --reflink=auto -t {target} < {format_command([os.fspath(files)])}) && "
-        f"find {format_command([os.fspath(room.lists)])} -maxdepth 1 -name '*_*' -exec cp --reflink=auto -t {lists} {{}} +"
+        f"mkdir -p {target} {lists} && (cd {packages} && "
+        f"xargs --no-run-if-empty -d '\\n' cp --reflink=auto -t {target} < {given}) && "
+        f"find {indexes} -maxdepth 1 -name '*_*' -exec cp --reflink=auto -t {lists} {{}} +"
     )
 
 
-def _install_extra(plan: RootPlan, room: AptRoom) -> str:
+def _install_extra(plan: RootPlan, supplies: Supplies) -> str:
     """A hook that installs what this definition adds, with apt from outside: no network, no resolver in the root."""
-    options = [
-        "-q",
-        "--yes",
-        f"-oDir::Etc::sourcelist={room.sources_list}",
-        "-oDir::Etc::sourceparts=-",
-        "--no-download",
-    ]
-    install = f'{format_command(["apt-get", *options])} -oDPkg::Chroot-Directory="$1" install'
-    return f'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" {install} -- {format_command(plan.extra)}'
+    sources = [f"-oDir::Etc::sourcelist={supplies.sources_list}", "-oDir::Etc::sourceparts=-"]
+    command = shlex.join(["apt-get", "-q", "--yes", *sources, "--no-download"])
+    install = f'{command} -oDPkg::Chroot-Directory="$1" install -- {shlex.join(plan.extra)}'
+    return f'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" {install}'
 
 
 def _finish(script: Path, finish: Finish) -> str:
     """A hook that runs finish.sh."""
-    words = [" ".join(finish.units), " ".join(finish.users), " ".join(os.fspath(deb) for deb in finish.debs)]
-    return f'sh {format_command([os.fspath(script)])} "$1" {format_command([os.fspath(finish.additions), *words])}'
+    words = [os.fspath(finish.additions), " ".join(finish.units), " ".join(finish.users), os.fspath(finish.debs)]
+    return f'sh {shlex.quote(os.fspath(script))} "$1" {shlex.join(words)}'

@@ -14,16 +14,25 @@ from imagekit.host import run
 _FAT32_MINIMUM = 33 << 20
 
 
-def write_esp(disk: Path, layout: DiskLayout, files: Mapping[str, Path], epoch: int) -> None:
-    """Format the layout's ESP and copy ``files`` (path on the ESP → file here) into it, with ``epoch`` as every time."""
+def write_esp(disk: Path, layout: DiskLayout, files: Mapping[str, bytes], epoch: int) -> None:
+    """Format the layout's ESP and write ``files`` (path on the ESP → content) into it; every time becomes ``epoch``."""
     drive = f"{os.fspath(disk)}@@{layout.esp_offset}"
-    environment = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
+    environment = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": os.devnull, "TZ": "UTC"}
     kind = ["-F"] if layout.esp_size >= _FAT32_MINIMUM else []
     serial = layout.esp_id.replace("-", "")
-    run(["mformat", "-i", drive, *kind, "-v", "ESP", "-N", serial, "-T", str(layout.esp_size // SECTOR),
-         "-h", "255", "-s", "63", "-H", str(layout.esp_offset // SECTOR), "::"], environment=environment)  # fmt: skip
-    directories = sorted({os.fspath(parent) for name in files for parent in Path(name).parents} - {".", "/"}, key=len)
+    place = ["-T", str(layout.esp_size // SECTOR), "-h", "255", "-s", "63", "-H", str(layout.esp_offset // SECTOR)]
+    run(["mformat", "-i", drive, *kind, "-v", "ESP", "-N", serial, *place, "::"], environment=environment)
+    directories = sorted(
+        {os.fspath(parent) for name in files for parent in Path(name).parents} - {".", "/"}, key=_depth
+    )
     run(["mmd", "-i", drive, *(f"::{directory}" for directory in directories)], environment=environment)
-    for name, source in files.items():
-        os.utime(source, (epoch, epoch))
-        run(["mcopy", "-i", drive, "-m", os.fspath(source), f"::{name}"], environment=environment)
+    aside = disk.with_name("esp-file")
+    for name, content in files.items():
+        aside.write_bytes(content)
+        os.utime(aside, (epoch, epoch))
+        run(["mcopy", "-i", drive, "-m", os.fspath(aside), f"::{name}"], environment=environment)
+    aside.unlink(missing_ok=True)
+
+
+def _depth(directory: str) -> tuple[int, str]:
+    return directory.count("/"), directory

@@ -7,36 +7,91 @@ process: ``unshare --kill-child`` ends PID 1 of the namespace, the kernel the re
 
 import functools
 import os
+import pwd
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from imagekit.errors import HostFailed, ToolFailed
-from imagekit.host import run
+from imagekit.host import find_tool, run
+from imagekit.host.local import Completed
 
+# unshare itself ignores SIGTERM while its child runs, so the parent-death signal has to be one that it cannot ignore.
 _ISOLATED = ("--mount", "--pid", "--fork", "--kill-child")
+_GUARD = ("setpriv", "--pdeathsig", "KILL", "--")
+# Files get the modes that their makers mean, whatever the operator's umask.
+_PLAIN_UMASK = ("sh", "-c", 'umask 022; exec "$@"', "sh")
+_ROOT_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 
 
 @functools.cache
 def namespace_command() -> tuple[str, ...]:
     """Return the command prefix that makes a step root over its tree.
 
-    Raises :class:`HostFailed` when this user may neither use user namespaces nor is root.
+    Raises :class:`HostFailed` saying what is missing when this user may not use user namespaces and is not root.
     """
     if os.geteuid() == 0:
         # A container may forbid mount namespaces even to root; the steps then run plainly, as root.
-        return _usable(("unshare", *_ISOLATED)) or ()
-    if found := _usable(("unshare", "--user", "--map-root-user", "--map-auto", *_ISOLATED)):
-        return found
-    name = Path(os.environ.get("USER", "USER")).name
-    raise HostFailed(
-        "this user may not make user namespaces, and is not root",
-        hint=f"sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}, "
-        "or run imagekit with sudo",
-    )
+        command = (*_GUARD, "unshare", *_ISOLATED)
+        return () if _why_unusable(command) else command
+    ordinary = (*_GUARD, "unshare", "--user", "--map-root-user", "--map-auto", *_ISOLATED)
+    if why := _why_unusable(ordinary):
+        raise _explain_refusal(why)
+    return ordinary
 
 
-def _usable(prefix: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return ``prefix`` when a step can run under it here."""
+def run_isolated(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run a step as root of its own namespaces, with root's PATH and HOME and the umask 022.
+
+    Nothing of the operator's session reaches the step, since it could reach the image. Raises :class:`ToolFailed`
+    naming the step's program, and :class:`HostFailed` when this user may make no namespaces.
+    """
+    path = os.pathsep.join(dict.fromkeys([*os.environ.get("PATH", os.defpath).split(os.pathsep), *_ROOT_PATH]))
+    surroundings = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "TERM": "dumb", "PATH": path}
+    program = Path(argv[0]).name
+    find_tool(argv[0])
+    command = [*namespace_command(), *_PLAIN_UMASK, *argv]
     try:
-        return prefix if run([*prefix, "true"], check=False, timeout=20).status == 0 else None
-    except ToolFailed:
-        return None
+        return run(command, environment=surroundings | dict(environment or {}), on_line=on_line)
+    except ToolFailed as problem:
+        message = problem.message.replace(Path(command[0]).name, program, 1)
+        raise ToolFailed(message, detail=problem.detail, hint=problem.hint) from problem
+
+
+def _why_unusable(prefix: Sequence[str]) -> str:
+    """Return why no step can run under ``prefix`` here; empty when one can."""
+    try:
+        said = run([*prefix, "true"], check=False, timeout=20)
+    except ToolFailed as problem:
+        return problem.message
+    return "" if said.status == 0 else said.errors.strip() or f"status {said.status}"
+
+
+def _explain_refusal(why: str) -> HostFailed:
+    """Return the error for an ordinary user, with what is missing: the program, the ranges or the permission."""
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    sudo = "or run imagekit with sudo"
+    if not find_tool("newuidmap", required=False):
+        hint = f"sudo apt install uidmap, {sudo}"
+    elif not all(_has_range(Path(f"/etc/{kind}"), name) for kind in ("subuid", "subgid")):
+        hint = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}, {sudo}"
+    else:
+        hint = (
+            "the kernel forbids it; look at the sysctls kernel.unprivileged_userns_clone, user.max_user_namespaces and "
+            f"kernel.apparmor_restrict_unprivileged_userns, {sudo}"
+        )
+    first = why.splitlines()[0]
+    return HostFailed(f"user {name} may not make user namespaces, and is not root: {first}", hint=hint)
+
+
+def _has_range(path: Path, name: str) -> bool:
+    """Say whether subuid(5) or subgid(5) gives ``name``, by name or number, a range of identities."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.split(":", 1)[0] in (name, str(os.geteuid())) for line in lines)

@@ -16,7 +16,7 @@ def render_template(name: str, **values: object) -> str:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - configuration files, not HTML
+        autoescape=False,  # configuration files, not HTML
     )
     try:
         return environment.get_template(f"{name}.j2").render(**values)

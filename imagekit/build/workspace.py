@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from imagekit.build.cache import explain_access
 from imagekit.build.mmdebstrap import remove_root
 
 
@@ -18,19 +19,28 @@ def open_workspace(cache: Path, name: str, *, keep: bool = False) -> Iterator[Pa
     A crash leaves the directory with its lock free; the next build of any image removes it.
     """
     builds = cache / "builds"
-    builds.mkdir(parents=True, exist_ok=True)
-    sweep_workspaces(builds)
-    directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=builds))
-    # 0711: a user namespace's identities must be able to pass through to the root below.
-    directory.chmod(0o711)
-    lock = os.open(directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    with explain_access(cache):
+        builds.mkdir(parents=True, exist_ok=True)
+        directory, lock = _make_workspace(builds, name)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield directory
     finally:
         if not keep:
             remove_workspace(directory)
         os.close(lock)
+
+
+def _make_workspace(builds: Path, name: str) -> tuple[Path, int]:
+    """Sweep, then make a directory and lock it; one process at a time, so that nobody sweeps what is being made."""
+    with (builds / "lock").open("w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        sweep_workspaces(builds)
+        directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=builds))
+        # 0711: a user namespace's identities must be able to pass through to the root below.
+        directory.chmod(0o711)
+        lock = os.open(directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return directory, lock
 
 
 def remove_workspace(directory: Path) -> None:
@@ -40,11 +50,18 @@ def remove_workspace(directory: Path) -> None:
 
 
 def sweep_workspaces(builds: Path) -> None:
-    """Remove what builds that died have left: the directories whose lock nobody holds."""
+    """Remove what builds that died have left: the directories whose lock nobody holds, or that have none yet.
+
+    The caller holds the lock on ``builds``, so no directory is being made at this moment.
+    """
     for directory in builds.iterdir():
-        lock_file = directory / "lock"
-        if not lock_file.exists():
-            continue  # another build is making this one at this moment
-        with contextlib.suppress(OSError), lock_file.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not directory.is_dir():
+            continue
+        try:
+            with (directory / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_workspace(directory)
+        except FileNotFoundError:
             remove_workspace(directory)
+        except BlockingIOError:
+            continue

@@ -14,17 +14,17 @@ after the history line      the whole version, recorded; a promotion torn behind
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from imagekit.errors import VerificationFailed
 from imagekit.image import VersionId
 from imagekit.progress import Progress
-from imagekit.report import Severity, VerifiedImage
+from imagekit.report import Report, Severity, VerifiedImage
 from imagekit.store.catalogue import choose_id, find_digest
 from imagekit.store.copy import copy_disk, move_disk, return_disk
-from imagekit.store.durable import make_directory, sync_path, write_new_file
+from imagekit.store.durable import make_directory, replace_file, sync_path, write_new_file
 from imagekit.store.history import Action, HistoryEntry, append_history, name_operator
 from imagekit.store.incoming import open_incoming
 from imagekit.store.layout import Layout
@@ -37,10 +37,11 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What adding did: the version that holds the disk, and whether it is a new one."""
+    """What adding did: the version that holds the disk, whether it is new, and whether an old one gained its proof."""
 
     version: Version
     added: bool
+    proof_attached: bool = False
 
 
 def refuse_unfit(name: str, verified: VerifiedImage) -> None:
@@ -81,6 +82,20 @@ def add_version(
         finally:
             if move and not os.path.lexists(disk.path):
                 return_disk(target, disk.path, mode)  # without effect when the version was added
+
+
+def attach_proof(layout: Layout, writing: Writing, version: Version, report: Report) -> Stored:
+    """Give a version that was stored without a boot proof the report of the same bytes that has one; nothing else moves.
+
+    A crash leaves the old manifest or the new one, whole either way, and at most a ``.new`` file that nobody reads.
+    """
+    with writing.commit(f"attaching the boot proof of {version.reference}"):
+        present = read_version(layout, version.name, version.id)
+        if present.report.boot is not None:  # another build was faster
+            return Stored(present, added=False)
+        manifest = encode_manifest(replace(present, report=replace(report, target=present.report.target)))
+        replace_file(layout.manifest_file(version.name, version.id), manifest, mode=0o444)
+        return Stored(read_version(layout, version.name, version.id), added=False, proof_attached=True)
 
 
 def _commit(

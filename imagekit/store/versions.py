@@ -9,7 +9,7 @@ from pathlib import Path
 from imagekit.image import Reference, VersionId
 from imagekit.progress import Progress, silent
 from imagekit.report import VerifiedImage
-from imagekit.store.adding import Clock, Stored, add_version, refuse_unfit
+from imagekit.store.adding import Clock, Stored, add_version, attach_proof, refuse_unfit
 from imagekit.store.catalogue import find_digest, list_names, order_ids, read_all_entries
 from imagekit.store.copy import check_disk
 from imagekit.store.failures import explain_os_errors
@@ -109,8 +109,8 @@ class Store:
         """Keep a verified disk as a new version and let the first of its channels point to it.
 
         Name and channels come from the definition in the provenance (keys ``name`` and ``channels``). A disk whose
-        digest is stored under that name already adds nothing: that version is returned, and only ``promote_to`` is
-        done. With ``move`` the file is renamed into the store when both are on one file system; then, and when the file
+        digest is stored under that name already adds nothing: that version is returned, only ``promote_to`` is done,
+        and a boot proof that the version lacks is kept with it. With ``move`` the file is renamed into the store when both are on one file system; then, and when the file
         system shares extents, the builder's digest is trusted; otherwise the bytes are hashed while they are copied and
         must have it. After any error the disk is where it was, and the store as it was. Raises
         :class:`VerificationFailed` when the report has a failure.
@@ -125,6 +125,8 @@ class Store:
                 if promote_to is not None and self.channels(name).get(promote_to) != present[0].id:
                     with self._writing.commit(f"promoting {present[0].reference}"):
                         move_channel(self._layout, present[0], promote_to, Action.PROMOTE, "", clock())
+                if verified.report.boot is not None and present[0].report.boot is None:
+                    return attach_proof(self._layout, self._writing, present[0], verified.report)
                 return Stored(present[0], added=False)
             check_disk(disk)
             return add_version(

@@ -45,7 +45,7 @@ from imagekit.verify.boot_checks import Observation, Rules, judge_clones
 
 GIB = 1 << 30
 _NAMES = ("clone-a", "clone-b")
-_QEMU_MIB = 300  # what QEMU takes beside the guest's memory, code translated by emulation included
+_QEMU_MIB = 700  # what QEMU takes beside the guest's memory, most of it code translated by emulation
 _AGENT_SECONDS = 20.0
 _LOGIN_SECONDS = 60.0
 

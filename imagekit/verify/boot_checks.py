@@ -73,7 +73,9 @@ def judge_clones(clones: Clones, rules: Rules) -> tuple[list[Finding], list[str]
         except Unseen as reason:
             unseen.append(NotObserved(check_id, str(reason)))
             continue
-        findings += [Finding(check_id, Severity.FAIL, f.path, f.found, f.why, f.fix) for f in faults]
+        # What both clones show alike is one finding.
+        for f in dict.fromkeys(faults):
+            findings.append(Finding(check_id, Severity.FAIL, f.path, f.found, f.why, f.fix))
         if not faults:
             passed.append(check_id)
     return findings, passed, unseen

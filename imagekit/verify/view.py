@@ -82,14 +82,19 @@ class View:
         self._root_volume = root_volume
         self._esp = esp
         self._answers: dict[object, object] = {}
-        self.deadline: float | None = None  # of time.monotonic(), in seconds; walks end with it
+        self.deadline: float | None = None  # of time.monotonic(), in seconds; reading and walking end with it
 
     # -- files -----------------------------------------------------------------------------------------------------
 
     def text(self, path: str, limit: int = 1 << 20) -> str | None:
         """Return the first ``limit`` bytes of a regular file as text, links followed; ``None`` when there is none."""
+        self._check_time(path)
         data = self.tree.read(path, limit)
         return None if data is None else data.decode("utf-8", "surrogateescape")
+
+    def _check_time(self, path: str) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise CannotSee(f"the time for this image ran out at {path}")
 
     def lines(self, path: str) -> list[str]:
         """Return the lines of :meth:`text`, each cut after 4096 characters, so that no pattern meets an endless one."""
@@ -119,8 +124,8 @@ class View:
         if node is None or node.type is not FileType.DIRECTORY:
             return
         for count, (path, entry) in enumerate(self.tree.walk(directory, _MOST_OBJECTS)):
-            if count % 1024 == 0 and self.deadline is not None and time.monotonic() > self.deadline:
-                raise CannotSee(f"the time for this image ran out below {directory}")
+            if count % 1024 == 0:
+                self._check_time(directory)
             if entry.type is not FileType.DIRECTORY:
                 yield path, entry
 

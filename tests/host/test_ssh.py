@@ -112,7 +112,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Door], Server]]:
         transport.join(5)
 
 
-def _wait(event: threading.Event, seconds: float = 5) -> None:
+def _wait(event: threading.Event, seconds: float) -> None:
     event.wait(seconds)
 
 
@@ -223,7 +223,7 @@ def test_endless_output_is_cut(tmp_path: Path, serve: Callable[[Door], Server]) 
 def test_script_that_hangs_is_given_up(tmp_path: Path, serve: Callable[[Door], Server]) -> None:
     """The deadline holds for a command that says nothing."""
     gone = threading.Event()
-    server = serve(Door(accepted=_base64(make_key(tmp_path / "key")), behave=lambda channel, command: _wait(gone)))
+    server = serve(Door(accepted=_base64(make_key(tmp_path / "key")), behave=lambda channel, command: _wait(gone, 5)))
     with SshHost.connect("127.0.0.1", server.port, timeout=10) as host:
         host.log_in("someone", tmp_path / "key")
         begun = time.monotonic()
@@ -238,9 +238,7 @@ def test_server_that_never_answers_a_request_is_given_up(
 ) -> None:
     """A server that takes the request to run a script and stays silent does not hold us for ever."""
     server = serve(Door(accepted=_base64(make_key(tmp_path / "key"))))
-    monkeypatch.setattr(
-        Door, "check_channel_exec_request", lambda door, channel, command: not _wait(threading.Event(), 4)
-    )
+    monkeypatch.setattr(Door, "check_channel_exec_request", lambda door, channel, command: threading.Event().wait(4))
     with SshHost.connect("127.0.0.1", server.port, timeout=10) as host:
         host.log_in("someone", tmp_path / "key")
         begun = time.monotonic()

@@ -69,7 +69,7 @@ def test_built_template_is_proven(template_disk: Path, tmp_path: Path) -> None:
 
 
 def test_twins_that_do_not_grow_are_found(template_disk: Path, tmp_path: Path) -> None:
-    """A machine id left in the image and a disk that may not grow boot green, and are found by comparing and reading."""
+    """A machine id left in the image and a disk that may not grow boot green; comparing and reading finds them."""
     disk = _dirty(
         template_disk,
         tmp_path / "dirty.raw",

@@ -30,6 +30,7 @@ GOOD = {
     "agent": "active\n",
     "accounts": "root:x:0:0::/root:/bin/bash\ndebian:x:1000:1000::/home/debian:/bin/bash\nnobody:x:65534:1::/:/x\n",
     "passwords": "",
+    "privileged": "yes\n",
 }
 
 

@@ -75,7 +75,7 @@ def test_operators_document_comes_first_and_ours_is_appended() -> None:
     seed = make_seed(instance_id="i", hostname="h", ssh_keys=[KEY], user_data=b"#cloud-config\npackages: [htop]\n")
     parts = list(email.message_from_bytes(seed.user_data).walk())[1:]
     assert [part.get_content_type() for part in parts] == ["text/cloud-config", "text/cloud-config"]
-    theirs, ours = (yaml.safe_load(io.BytesIO(bytes(part.get_payload(decode=True)))) for part in parts)  # type: ignore[arg-type] # leaves have bytes
+    theirs, ours = (yaml.safe_load(io.BytesIO(bytes(part.get_payload(decode=True)))) for part in parts)
     assert theirs == {"packages": ["htop"]}
     assert ours["ssh_authorized_keys"] == [KEY]
     assert {"name": "dict", "settings": ["no_replace", "recurse_list"]} in ours["merge_how"]

@@ -6,7 +6,8 @@ set -eu
 root=$1 additions=$2 units=$3 users=$4 debs=$5
 
 # Package files that the operator brings; Debian has none of them.
-for deb in $debs; do
+for deb in "$debs"/*.deb; do
+  [ -e "$deb" ] || continue
   cp "$deb" "$root/tmp/extra.deb"
   chroot "$root" dpkg --install /tmp/extra.deb
   rm "$root/tmp/extra.deb"
@@ -31,10 +32,10 @@ mkdir -p "$root/boot/grub" "$root/boot/efi"
 # Nothing of the builder, nothing that two clones would share.
 rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/var/lib/systemd/random-seed" \
   "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" \
-  "$root"/etc/apt/sources.list.d/*mmdebstrap* "$root"/etc/apt/trusted.gpg.d/*mmdebstrap* \
+  "$root/etc/apt/sources.list.d/0000sources.list" "$root"/etc/apt/trusted.gpg.d/*mmdebstrap* \
   "$root"/etc/passwd- "$root"/etc/group- "$root"/etc/shadow- "$root"/etc/gshadow- "$root"/etc/subuid- "$root"/etc/subgid- \
   "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old "$root/initrd.img.old" "$root/vmlinuz.old" \
-  "$root/var/lib/ucf/hashfile.0" "$root/var/lib/ucf/registry.0"
+  "$root"/var/lib/ucf/hashfile.[0-9]* "$root"/var/lib/ucf/registry.[0-9]*
 rm -rf "$root"/var/lib/cloud "$root"/var/log/installer "$root"/root/.ssh "$root"/root/.bash_history "$root"/var/tmp/*
 find "$root/var/log" -type f -exec truncate --size 0 {} +
 find "$root/var/cache/apt" "$root/var/lib/apt/lists" -type f -delete

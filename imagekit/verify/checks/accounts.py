@@ -89,11 +89,12 @@ def find_uid_zero(view: View, _policy: Policy) -> Iterator[Seen]:
 def find_sudo_nopasswd(view: View, policy: Policy) -> Iterator[Seen]:
     """Look for who becomes root without a password; a file about allowed users only is meant to be there."""
     grants = read_grants(view)
+    named: dict[str, set[str]] = {}
     for grant in grants:
-        if not grant.nopasswd or grant.who == "root":
-            continue
-        in_file = {other.who for other in grants if other.path == grant.path}
-        if in_file <= set(policy.allow_users):
+        named.setdefault(grant.path, set()).add(grant.who)
+    allowed = {path for path, names in named.items() if names <= set(policy.allow_users)}
+    for grant in grants:
+        if not grant.nopasswd or grant.who == "root" or grant.path in allowed:
             continue
         yield Seen(grant.path, f"{grant.who} needs no password for sudo", _weigh(grant))
 

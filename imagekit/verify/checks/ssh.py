@@ -20,6 +20,7 @@ _SSH = "/etc/ssh"
 _SERVICES = ("ssh.service", "sshd.service")
 _SOCKETS = ("ssh.socket", "sshd.socket")
 _KEY_LIMIT = 64 << 10
+_MOST_PATTERNS = 16
 
 
 def _need_server(view: View) -> None:
@@ -111,7 +112,7 @@ def find_authorized_keys(view: View, policy: Policy) -> Iterator[Seen]:
     for path, _ in view.children(f"{_SSH}/authorized_keys.d"):
         paths.setdefault(path, path.rsplit("/", 1)[-1])
     try:
-        patterns = read_sshd_policy(view).get("authorizedkeysfile").value.split()
+        patterns = read_sshd_policy(view).get("authorizedkeysfile").value.split()[:_MOST_PATTERNS]
     except CannotSee:
         patterns = []
     for pattern in patterns if patterns != ["none"] else []:
