@@ -1,6 +1,6 @@
 """The flow as one screen of verbs: build → verify → prove by booting → store, then a clone of what was stored."""
 
-# A clone needs neither the builder nor the checks, and a build no clones: each verb imports its own room when it is used.
+# A clone needs neither the builder nor the checks, and a build no clones: each verb imports its room when it is used.
 
 import shutil
 from dataclasses import dataclass, replace
@@ -29,7 +29,8 @@ class ImageUnfit(VerificationFailed):
     def __init__(self, report: Report, kept: Path | None) -> None:
         failures = sum(finding.severity is Severity.FAIL for finding in report.findings)
         where = f"the disk is kept as {kept}" if kept else "add --keep to keep the disk for a look"
-        super().__init__(f"{report.target} is not fit to be cloned: {failures} {'check' if failures == 1 else 'checks'} failed", hint=where)
+        counted = "1 check" if failures == 1 else f"{failures} checks"
+        super().__init__(f"{report.target} is not fit to be cloned: {counted} failed", hint=where)
         self.report = report
         self.kept = kept
 

@@ -28,6 +28,7 @@ _RANKS = {
     "verify": 7,
     "store": 7,
     "deliver": 7,
+    "doctor": 8,
     "pipeline": 8,
     "cli": 9,
     "__main__": 10,

@@ -21,7 +21,7 @@ from imagekit.host import run
 from imagekit.progress import Event, Progress
 
 _URI_LINE = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
-_UNKNOWN = re.compile(r"E: (?:Unable to locate package|Package '|Couldn't find any package by \w+ ')(?P<name>[^\s']+)")
+_UNKNOWN = re.compile(r"E: (?:Unable to locate package |Package '|Couldn't find any package by \w+ ')(?P<name>[^\s']+)")
 _NETWORK = (
     "Could not resolve",
     "Temporary failure resolving",

@@ -100,7 +100,7 @@ def require_tools(mke2fs: str) -> None:
 
 def _require_possible(definition: ImageDefinition) -> None:
     """Refuse a foreign architecture, whose maintainer scripts could not run here, and a disk without UEFI."""
-    native = run(["dpkg", "--print-architecture"]).output.decode().strip()
+    native = _read_native()
     if native != definition.architecture:
         raise DefinitionInvalid(
             f"this machine is {native}, so the local builder cannot make an image for {definition.architecture}",
@@ -111,6 +111,11 @@ def _require_possible(definition: ImageDefinition) -> None:
             f"the local builder makes disks that start through UEFI, not {definition.firmware}",
             hint='set firmware = "ovmf"',
         )
+
+
+def _read_native() -> str:
+    """Return this machine's architecture by Debian's name."""
+    return run(["dpkg", "--print-architecture"]).output.decode().strip()
 
 
 def plan_root(definition: ImageDefinition, cache: Path, progress: Progress = silent) -> tuple[RootPlan, AptRoom]:

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 
+from imagekit.build.ext4_counter import reset_write_counter
 from imagekit.build.layout import DiskLayout
 from imagekit.build.namespace import run_isolated
 from imagekit.errors import DefinitionInvalid, ToolFailed
@@ -55,3 +56,4 @@ def write_root(program: str, disk: Path, layout: DiskLayout, root: Path, epoch: 
                 hint="give a larger 'size' in imagekit.toml",
             ) from problem
         raise
+    reset_write_counter(disk, layout)

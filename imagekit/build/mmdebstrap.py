@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build.apt import PlannedPackage, Supplies
-from imagekit.build.apt_sources import AptSource, parse_one_line
+from imagekit.build.apt_sources import AptSource, parse_deb822, parse_one_line
 from imagekit.build.namespace import run_isolated
-from imagekit.host import run
 from imagekit.progress import Event, Progress
 
 # Part of the name of a cached base root: raise it when the way a base is made changes.
@@ -67,11 +66,15 @@ class Finish:
 @functools.cache
 def read_default_sources(release: str) -> tuple[AptSource, ...]:
     """Return the distribution's normal sources of ``release``, as mmdebstrap writes them when it is told none."""
-    hook = 'cat "$1/etc/apt/sources.list" >&3'
-    variant = ["--quiet", "--mode=chrootless", "--variant=custom", "--skip=update,cleanup", "--format=null"]
+    # Not its mode chrootless, which needs no privilege: mmdebstrap 1.5 refuses that one to root.
+    hook = (
+        'for file in "$1/etc/apt/sources.list" "$1"/etc/apt/sources.list.d/*; do test ! -f "$file" || cat "$file"; done'
+    )
+    skip = "--skip=update,cleanup,chroot/mount,check/qemu"
+    variant = ["--quiet", "--mode=root", "--variant=custom", skip, "--format=null"]
     command = ["mmdebstrap", *variant, f"--setup-hook={hook}", release, "-"]
-    said = run(["sh", "-c", 'exec 3>&1 1>&2; exec "$@"', "sh", *command])
-    return tuple(parse_one_line(said.output.decode()))
+    said = run_isolated(["sh", "-c", 'exec 3>&1 1>&2; exec "$@"', "sh", *command]).output.decode()
+    return (*parse_one_line(said), *parse_deb822(said))
 
 
 def make_root(

@@ -20,6 +20,7 @@ _ISOLATED = ("--mount", "--pid", "--fork", "--kill-child")
 _GUARD = ("setpriv", "--pdeathsig", "KILL", "--")
 # Files get the modes that their makers mean, whatever the operator's umask.
 _PLAIN_UMASK = ("sh", "-c", 'umask 022; exec "$@"', "sh")
+_RANGES = (Path("/etc/subuid"), Path("/etc/subgid"))
 _ROOT_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 
 
@@ -30,9 +31,12 @@ def namespace_command() -> tuple[str, ...]:
     Raises :class:`HostFailed` saying what is missing when this user may not use user namespaces and is not root.
     """
     if os.geteuid() == 0:
-        # A container may forbid mount namespaces even to root; the steps then run plainly, as root.
-        command = (*_GUARD, "unshare", *_ISOLATED)
-        return () if _why_unusable(command) else command
+        # A container may forbid namespaces even to root; the steps then run plainly, as root.
+        candidates: list[tuple[str, ...]] = [(*_GUARD, "unshare", *_ISOLATED)]
+        if not _shares_mounts():
+            # In a chroot unshare cannot make / private; where no mount is shared, that is not needed either.
+            candidates.append((*_GUARD, "unshare", "--propagation", "unchanged", *_ISOLATED))
+        return next((command for command in candidates if not _why_unusable(command)), ())
     ordinary = (*_GUARD, "unshare", "--user", "--map-root-user", "--map-auto", *_ISOLATED)
     if why := _why_unusable(ordinary):
         raise _explain_refusal(why)
@@ -62,6 +66,14 @@ def run_isolated(
         raise ToolFailed(message, detail=problem.detail, hint=problem.hint) from problem
 
 
+def _shares_mounts(mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Say whether a mount made here would appear elsewhere (the optional fields of proc_pid_mountinfo(5))."""
+    try:
+        return any("shared:" in line.partition(" - ")[0] for line in mountinfo.read_text().splitlines())
+    except OSError:
+        return True
+
+
 def _why_unusable(prefix: Sequence[str]) -> str:
     """Return why no step can run under ``prefix`` here; empty when one can."""
     try:
@@ -73,11 +85,11 @@ def _why_unusable(prefix: Sequence[str]) -> str:
 
 def _explain_refusal(why: str) -> HostFailed:
     """Return the error for an ordinary user, with what is missing: the program, the ranges or the permission."""
-    name = pwd.getpwuid(os.geteuid()).pw_name
+    name = _user_name()
     sudo = "or run imagekit with sudo"
     if not find_tool("newuidmap", required=False):
         hint = f"sudo apt install uidmap, {sudo}"
-    elif not all(_has_range(Path(f"/etc/{kind}"), name) for kind in ("subuid", "subgid")):
+    elif not all(_has_range(path, name) for path in _RANGES):
         hint = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}, {sudo}"
     else:
         hint = (
@@ -86,6 +98,14 @@ def _explain_refusal(why: str) -> HostFailed:
         )
     first = why.splitlines()[0]
     return HostFailed(f"user {name} may not make user namespaces, and is not root: {first}", hint=hint)
+
+
+def _user_name() -> str:
+    """Return this user's name, or number where no database has one (in a container)."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _has_range(path: Path, name: str) -> bool:

@@ -5,7 +5,10 @@ called, so ``imagekit --help`` costs little more than click itself.
 """
 
 import importlib
+import io
+import os
 import signal
+import sys
 from collections.abc import Sequence
 from types import FrameType
 
@@ -81,39 +84,39 @@ def run_cli(arguments: Sequence[str]) -> int:
 
     SIGTERM and SIGHUP end a run the way Ctrl-C does: by unwinding, so that machines, keys and working directories go.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) and shells ignore one for their child on purpose
+            signal.signal(number, _interrupt)
+    _tolerate_any_text()
     try:
         outcome = imagekit.main(args=list(arguments), prog_name="imagekit", standalone_mode=False)
     except ImagekitError as problem:
         _show(problem)
         return problem.exit_code
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`imagekit images | head`): that is no error of ours.
-        _forget_output()
-        return ExitCode.DONE
+    except SystemExit as ended:
+        # click ends by itself after shell completion, with its code, and when the reader of our output has gone
+        # (`imagekit images | head`), with 1: that is no error of ours.
+        return int(ended.code or 0) if "_IMAGEKIT_COMPLETE" in os.environ else ExitCode.DONE
     return outcome if isinstance(outcome, int) else ExitCode.DONE
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough; cleaning up shall not be interrupted by a repeat
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # once is enough; cleaning up shall not be interrupted by a repeat
     raise KeyboardInterrupt
 
 
-def _forget_output() -> None:
-    """Point standard output at nothing, so that Python's own flush at the end does not complain."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _tolerate_any_text() -> None:
+    """Write what the locale or UTF-8 cannot say as an escape: a byte in a file's name is no reason to stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _show(problem: ImagekitError) -> None:
@@ -125,6 +128,6 @@ def _show(problem: ImagekitError) -> None:
         click.echo(f"  {escape_control(line)}", err=True)
     detail = getattr(problem, "detail", "")
     for line in detail.splitlines():
-        click.echo(f"  | {escape_control(line)}", err=True)
-    if problem.hint:
-        click.echo(f"hint: {escape_control(problem.hint)}", err=True)
+        click.echo(f"  | {escape_control(line.expandtabs())}", err=True)
+    for number, line in enumerate((problem.hint or "").splitlines()):
+        click.echo(f"{'      ' if number else 'hint: '}{escape_control(line)}", err=True)

@@ -44,12 +44,14 @@ def build(
         if as_json:
             print_json({"report": render_json(problem.report)})
         else:
-            click.echo(render_text(problem.report), err=True)
+            click.echo(render_text(problem.report).rstrip("\n"), err=True)
         raise
     version = stored.version
     if not version.provenance.reproducible:
         click.echo(f"note: this build cannot be repeated bit for bit: {version.provenance.reproducible_note}", err=True)
-    if not stored.added:
+    if stored.proof_attached:
+        click.echo("note: the same content is stored already; it has its boot proof now", err=True)
+    elif not stored.added:
         click.echo("note: the same content is stored already; nothing was added", err=True)
     if as_json:
         print_json({**summarize_version(version), "added": stored.added})

@@ -23,8 +23,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--local", is_flag=True, help="Run the clone under QEMU on this machine.")
 @click.option("--ssh-key", "ssh_keys", multiple=True, type=_FILE,
               help="A public key file that may enter (repeatable); without one, a key is made.")  # fmt: skip
-@click.option("--cores", default=2, show_default=True, type=click.IntRange(1, 256))
-@click.option("--memory", default=1024, show_default=True, type=click.IntRange(256), help="In MiB.")
+@click.option("--cores", default=2, show_default=True, type=click.IntRange(1, 256), help="Processors.")
+@click.option("--memory", default=1024, show_default=True, type=click.IntRange(256), help="Memory in MiB.")
 @click.option("--disk", metavar="SIZE", help="The clone's disk, such as 20G; the image's size without it.")
 @click.option("--user", default="debian", show_default=True, help="The account that cloud-init makes.")
 @click.option("--user-data", type=_FILE, help="A cloud-config file, merged with what imagekit gives.")
@@ -59,14 +59,19 @@ def clone(
     elif start:
         _start(clones.open_clone(settings.clones, start), settings, as_json=as_json)
     elif stop:
-        clones.stop_clone(clones.open_clone(settings.clones, stop))
+        found = clones.open_clone(settings.clones, stop)
+        clones.stop_clone(found)
         click.echo(f"{stop} is stopped", err=True)
+        if as_json:
+            print_json(clones.find_status(found).describe())
     elif remove:
         found = clones.open_clone(settings.clones, remove)
         if not yes:
             click.confirm(f"Delete clone {remove} of {found.reference} with its disk?", abort=True, err=True)
         clones.remove_clone(found)
         click.echo(f"{remove} is removed", err=True)
+        if as_json:
+            print_json({"name": remove, "state": "removed"})
     else:
         if name is None:
             raise click.UsageError("give the clone a name: imagekit clone REFERENCE VMNAME --local", ctx)
@@ -82,20 +87,29 @@ def _make(
     disk: str | None, user: str, user_data: Path | None,
 ) -> "Clone":  # fmt: skip
     """Make a stopped clone of a stored version."""
-    from imagekit.definition.size import parse_size
     from imagekit.image import Reference
     from imagekit.pipeline import make_local_clone
 
     return make_local_clone(
         Reference.parse(reference), name, settings,
         ssh_keys=tuple(line for path in ssh_keys for line in path.read_text().splitlines() if line.strip()),
-        cpus=cores, memory_mib=memory, disk_bytes=parse_size(disk) if disk else 0, user=user,
+        cpus=cores, memory_mib=memory, disk_bytes=_parse_disk(disk) if disk else 0, user=user,
         user_data=user_data.read_bytes() if user_data else None,
     )  # fmt: skip
 
 
+def _parse_disk(text: str) -> int:
+    """Return a size in bytes; raises :class:`click.BadParameter` when ``text`` is none."""
+    from imagekit.definition.size import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint="'--disk'") from None
+
+
 def _start(made: "Clone", settings: "Settings", *, as_json: bool) -> None:
-    """Start a clone and wait until it is proven up; Ctrl-C while waiting leaves it running and says so."""
+    """Start a clone and wait until it is proven up; Ctrl-C while waiting stops it and says how to start it again."""
     from imagekit.deliver import local as clones
     from imagekit.pipeline import choose_accelerator
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from imagekit.cli.options import find_project, json_option
-from imagekit.cli.output import print_table
+from imagekit.cli.output import print_json, print_table
 
 
 @click.command()
@@ -38,7 +38,7 @@ def config(*, as_json: bool) -> None:
 
     document = describe_project(find_project())
     if as_json:
-        click.echo(json.dumps(document, indent=2))
+        print_json(document)
         return
     values = document["values"]
     assert isinstance(values, dict)

@@ -2,22 +2,25 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 SCHEMA_VERSION = 1
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def escape_control(text: str) -> str:
-    """Return ``text`` with control and direction characters written out: names in an image may hold escapes."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+    """Return ``text`` with control and direction characters written out: names in an image may hold escapes.
+
+    Line ends too: a value that brings its own lines could pretend to be a row of ours.
+    """
+    return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
-def print_json(document: dict[str, object]) -> None:
-    """Print one JSON document with its ``schema_version`` first."""
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, ensure_ascii=False, default=str))
+def print_json(document: Mapping[str, object]) -> None:
+    """Print one JSON document with its ``schema_version`` first; in ASCII, so that no locale and no byte breaks it."""
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imagekit.cli.options import json_option, make_settings, store_option
-from imagekit.cli.output import format_size, print_json, print_table
+from imagekit.cli.output import escape_control, format_size, print_json, print_table
 
 if TYPE_CHECKING:
     from imagekit.store import Store, Version
@@ -100,7 +100,7 @@ def _show_version(version: "Version", channels: list[str]) -> None:
         "boot proof": "two clones booted" if report.boot is not None else "not made",
     }
     for key, value in lines.items():
-        click.echo(f"{key:<13} {value}")
+        click.echo(f"{key:<13} {escape_control(value)}")
 
 
 @click.command()

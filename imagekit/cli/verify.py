@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--format", "style", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True)
+@click.option("--format", "style", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True,
+              help="How the report is written.")  # fmt: skip
 @json_option
 @click.option("--list-checks", is_flag=True, help="List every check instead.")
 @click.option("--explain", "check_id", metavar="CHECK", help="Say why a check exists and how to mend what it finds.")
@@ -28,8 +29,6 @@ def verify(
 
     TARGET is a raw disk file, a directory, or a reference such as template@stable. Exit code 5 when a check fails.
     """
-    import json
-
     from imagekit import verify as room
     from imagekit.errors import ExitCode
 
@@ -48,9 +47,9 @@ def verify(
         raise click.UsageError("say what to verify: a disk file, a directory, or a reference", ctx)
     report = _verify_target(target, store)
     if as_json or style == "json":
-        click.echo(json.dumps(room.render_json(report), indent=2, ensure_ascii=False))
+        print_json(room.render_json(report))
     else:
-        click.echo(room.render_junit(report) if style == "junit" else room.render_text(report))
+        click.echo((room.render_junit(report) if style == "junit" else room.render_text(report)).rstrip("\n"))
     if report.failed:
         ctx.exit(ExitCode.VERIFICATION)
 

@@ -6,6 +6,7 @@ RFC numbers: 4252 (authentication), 4253 (transport), 4254 (channels).
 
 import base64
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -20,7 +21,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from imagekit.errors import HostFailed
-from imagekit.host.local import Completed
+from imagekit.host.local import Completed, run
+from imagekit.host.tools import find_tool
 
 if TYPE_CHECKING:
     import paramiko
@@ -50,7 +52,22 @@ class HostKey:
 
 
 def make_key(path: Path, comment: str = "imagekit") -> str:
-    """Make an Ed25519 key at ``path`` (mode 0600, must not exist) and return its public line."""
+    """Make an Ed25519 key at ``path`` (mode 0600, must not exist) and return its public line.
+
+    ssh-keygen makes it where there is one: loading the library takes longer than all else that a clone needs.
+    """
+    if os.path.lexists(path):  # ssh-keygen would ask a question about it and fail
+        raise FileExistsError(errno.EEXIST, "File exists", os.fspath(path))
+    if not find_tool("ssh-keygen", required=False):
+        return _make_key_in_process(path, comment)
+    public = path.with_name(f"{path.name}.pub")
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", os.fspath(path)], timeout=30)
+    line = public.read_text().strip()
+    public.unlink()
+    return line
+
+
+def _make_key_in_process(path: Path, comment: str) -> str:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ed25519
 

@@ -65,6 +65,6 @@ def read_version(name: str) -> str:
     """Return the version that program ``name`` tells, or an empty string when it tells none."""
     from imagekit.host.local import run  # local needs find_tool: the cycle is cut here
 
-    said = run([name, _VERSION_OPTION.get(name, "--version")], check=False, timeout=20)
+    said = run([name, _VERSION_OPTION.get(Path(name).name, "--version")], check=False, timeout=20)
     match = _VERSION.search(said.output.decode(errors="replace") + said.errors)
     return match.group() if match else ""

@@ -85,7 +85,7 @@ def add_version(
 
 
 def attach_proof(layout: Layout, writing: Writing, version: Version, report: Report) -> Stored:
-    """Give a version that was stored without a boot proof the report of the same bytes that has one; nothing else moves.
+    """Give a version that was stored without a boot proof the report of the same bytes that has one.
 
     A crash leaves the old manifest or the new one, whole either way, and at most a ``.new`` file that nobody reads.
     """
@@ -93,7 +93,7 @@ def attach_proof(layout: Layout, writing: Writing, version: Version, report: Rep
         present = read_version(layout, version.name, version.id)
         if present.report.boot is not None:  # another build was faster
             return Stored(present, added=False)
-        manifest = encode_manifest(replace(present, report=replace(report, target=present.report.target)))
+        manifest = encode_manifest(replace(present, report=report))
         replace_file(layout.manifest_file(version.name, version.id), manifest, mode=0o444)
         return Stored(read_version(layout, version.name, version.id), added=False, proof_attached=True)
 

@@ -110,10 +110,10 @@ class Store:
 
         Name and channels come from the definition in the provenance (keys ``name`` and ``channels``). A disk whose
         digest is stored under that name already adds nothing: that version is returned, only ``promote_to`` is done,
-        and a boot proof that the version lacks is kept with it. With ``move`` the file is renamed into the store when both are on one file system; then, and when the file
-        system shares extents, the builder's digest is trusted; otherwise the bytes are hashed while they are copied and
-        must have it. After any error the disk is where it was, and the store as it was. Raises
-        :class:`VerificationFailed` when the report has a failure.
+        and a boot proof that the version lacks is kept with it. With ``move`` the file is renamed into the store when
+        both are on one file system; then, and when the file system shares extents, the builder's digest is trusted;
+        otherwise the bytes are hashed while they are copied and must have it. After any error the disk is where it was,
+        and the store as it was. Raises :class:`VerificationFailed` when the report has a failure.
         """
         disk = verified.built.disk
         name, channels = read_declared(verified.built.provenance)
@@ -122,12 +122,13 @@ class Store:
             require_channel(promote_to, name, channels)
         with explain_os_errors(f"add {name} to the store", self.root):
             if present := find_digest(self._layout, name, disk.digest):
+                stored = Stored(present[0], added=False)
+                if verified.report.boot is not None and present[0].report.boot is None:
+                    stored = attach_proof(self._layout, self._writing, present[0], verified.report)
                 if promote_to is not None and self.channels(name).get(promote_to) != present[0].id:
                     with self._writing.commit(f"promoting {present[0].reference}"):
                         move_channel(self._layout, present[0], promote_to, Action.PROMOTE, "", clock())
-                if verified.report.boot is not None and present[0].report.boot is None:
-                    return attach_proof(self._layout, self._writing, present[0], verified.report)
-                return Stored(present[0], added=False)
+                return stored
             check_disk(disk)
             return add_version(
                 self._layout,

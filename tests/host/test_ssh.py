@@ -13,7 +13,7 @@ import paramiko.common
 import pytest
 
 from imagekit.errors import HostFailed
-from imagekit.host import run
+from imagekit.host import run, ssh
 from imagekit.host.ssh import HostKey, SshHost, answers_ssh, make_key
 
 Behaviour = Callable[[paramiko.Channel, str], None]
@@ -120,13 +120,19 @@ def _base64(public: str) -> str:
     return public.split()[1]
 
 
-def test_key_is_private_and_openssh_reads_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_openssh", [True, False])
+def test_key_is_private_and_openssh_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_openssh: bool
+) -> None:
     """A made key has mode 0600, is what ssh-keygen derives the same public half from, and is never overwritten."""
+    if not with_openssh:
+        monkeypatch.setattr(ssh, "find_tool", lambda name, required: "")
     public = make_key(tmp_path / "key", "someone")
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
     derived = run(["ssh-keygen", "-y", "-f", str(tmp_path / "key")]).output.decode().split()
     assert derived[:2] == public.split()[:2]
     assert public.endswith(" someone")
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
     with pytest.raises(FileExistsError):
         make_key(tmp_path / "key")
 

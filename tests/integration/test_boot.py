@@ -117,13 +117,13 @@ def test_local_clone_comes_up_and_openssh_enters_it(template_disk: Path, tmp_pat
         accelerator=probe_accelerator(tmp_path / "cache"),
         firmware=find_firmware(),
         disk_bytes=template_disk.stat().st_size + GIB,
-        user_data=b"#cloud-config\nwrite_files: [{path: /etc/made-by-operator, content: yes}]\n",
+        user_data=b"#cloud-config\nwrite_files: [{path: /etc/made-by-operator, content: operator}]\n",
     )
     facts = wait_until_up(start_clone(clone))
     assert facts.hostname == "web"
     assert facts.failed_units == ()
     said = run([*clone.ssh_command()[:1], "-o", "BatchMode=yes", *clone.ssh_command()[1:], "cat /etc/made-by-operator"])
-    assert said.output == b"yes"
+    assert said.output == b"operator"
     assert find_status(clone).state is CloneState.RUNNING
     remove_clone(clone)
     assert list_clones(clones_dir) == []

@@ -1,0 +1,79 @@
+"""A build's working directory."""
+
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from imagekit.build.workspace import open_workspace
+from imagekit.host.local import end, start
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from imagekit.build.workspace import open_workspace
+with open_workspace(Path(sys.argv[1]), "other") as directory:
+    (directory / "root").mkdir()
+    (directory / "root/file").touch()
+    time.sleep(60)
+"""
+
+
+def hold_workspace(cache: Path) -> tuple[object, Path]:
+    """Start a process with a workspace of its own, and return both when it is made."""
+    running = start([sys.executable, "-c", HOLD, os.fspath(cache)])
+    deadline = time.monotonic() + 10
+    while not (found := list(cache.glob("builds/other-*/root/file"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return running, found[0].parent.parent
+
+
+def test_workspace_is_removed(tmp_path: Path) -> None:
+    """The directory is empty but for its lock, can be passed through, and goes with the block, root and all."""
+    before = os.umask(0o077)
+    try:
+        with open_workspace(tmp_path, "template") as directory:
+            assert [path.name for path in directory.iterdir()] == ["lock"]
+            assert stat.S_IMODE(directory.stat().st_mode) == 0o711
+            (directory / "root/deep").mkdir(parents=True)
+    finally:
+        os.umask(before)
+    assert not directory.exists()
+
+
+def test_workspace_goes_when_the_build_fails(tmp_path: Path) -> None:
+    """An exception, Ctrl-C too, takes the directory with it."""
+    with pytest.raises(KeyboardInterrupt), open_workspace(tmp_path, "template") as directory:
+        raise KeyboardInterrupt
+    assert not directory.exists()
+
+
+def test_workspace_is_kept_on_request(tmp_path: Path) -> None:
+    """With keep the directory stays until the next build sweeps it."""
+    with open_workspace(tmp_path, "template", keep=True) as directory:
+        (directory / "disk.raw").touch()
+    assert (directory / "disk.raw").exists()
+    with open_workspace(tmp_path, "template"):
+        assert not directory.exists()
+
+
+def test_running_builds_are_left_alone(tmp_path: Path) -> None:
+    """A directory in use is never swept; after kill -9 of its build the next one sweeps it."""
+    running, directory = hold_workspace(tmp_path)
+    with open_workspace(tmp_path, "template"):
+        assert (directory / "root/file").exists()
+    end(running, grace=0)
+    assert (directory / "root/file").exists()
+    with open_workspace(tmp_path, "template"):
+        assert not directory.exists()
+
+
+def test_half_made_directory_is_swept(tmp_path: Path) -> None:
+    """A build that died before it had its lock leaves a directory without one."""
+    (tmp_path / "builds/template-abc/root").mkdir(parents=True)
+    with open_workspace(tmp_path, "template") as directory:
+        assert sorted(path.name for path in (tmp_path / "builds").iterdir()) == sorted([directory.name, "lock"])
