@@ -61,15 +61,18 @@ mkfs.ext4 -q -L root "$root_device"
 uuid=$(blkid -s UUID -o value "$root_device")
 mount "$root_device" "$target"
 cp -a "$root/." "$target/"
-mkdir -p "$target/boot/efi"
-mount "$esp_device" "$target/boot/efi"
-
-mkdir -p "$target/boot/efi/EFI/BOOT" "$target/boot/efi/EFI/debian" "$target/boot/grub"
-cp "$root/usr/lib/shim/shimx64.efi.signed" "$target/boot/efi/EFI/BOOT/BOOTX64.EFI"
-cp "$root/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" "$target/boot/efi/EFI/BOOT/grubx64.efi"
+mkdir -p "$target/boot/efi" "$target/boot/grub" "$work/esp/EFI/BOOT" "$work/esp/EFI/debian"
+cp "$root/usr/lib/shim/shimx64.efi.signed" "$work/esp/EFI/BOOT/BOOTX64.EFI"
+cp "$root/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" "$work/esp/EFI/BOOT/grubx64.efi"
 printf 'search.fs_uuid %s root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n' "$uuid" \
-  > "$target/boot/efi/EFI/debian/grub.cfg"
+  > "$work/esp/EFI/debian/grub.cfg"
+# Not every kernel can mount FAT; mtools writes it without.
+if mount -t vfat "$esp_device" "$target/boot/efi" 2>/dev/null; then
+  cp -r "$work/esp/EFI" "$target/boot/efi/"
+  umount "$target/boot/efi"
+else
+  mcopy -s -i "$esp_device" "$work/esp/EFI" ::
+fi
 printf 'linux /vmlinuz root=UUID=%s ro console=ttyS0\ninitrd /initrd.img\nboot\n' "$uuid" > "$target/boot/grub/grub.cfg"
 printf 'UUID=%s / ext4 defaults 0 1\nLABEL=ESP /boot/efi vfat umask=0077 0 2\n' "$uuid" > "$target/etc/fstab"
-umount "$target/boot/efi"
 umount "$target"

@@ -17,12 +17,12 @@ from mirror import Mirror
 from imagekit.build.apt_sources import AptSource
 from imagekit.disk.dpkg import read_dpkg_packages
 from imagekit.errors import VerificationFailed
-from imagekit.host import run
+from imagekit.host import find_tool, run
 from imagekit.verify.disk_view import open_disk_view
 
 SIZE_MIB = 2048
-# mkosi's kernel and initial RAM disk live on its ESP, ours and the classic's on the root.
-ESP_MIB = {"mkosi": 192, "debootstrap": 64}
+ESP_MIB = 64
+_MKOSI_ESP_MIB = 192  # its kernel and initial RAM disk live there
 _CHECKS = re.compile(r"Acquire::Check-(?:Valid-Until|Date) ")
 _CLASSIC = Path(__file__).with_name("debootstrap.sh")
 # systemd-nspawn, which mkosi uses, wants /run to be memory; on a machine that systemd started it is.
@@ -75,6 +75,7 @@ def require_peers() -> None:
         ("mkfs.vfat", "dosfstools"),
         ("losetup", "mount"),
         ("blkid", "util-linux"),
+        ("mcopy", "mtools"),
     )
 
 
@@ -98,13 +99,24 @@ def write_etc_apt(site: Site) -> None:
     )
 
 
-class Mkosi:
-    """mkosi 14 (Debian 12's): GPT, ESP, ext4, systemd-boot; its package cache is kept between builds."""
+def knows_vfat() -> bool:
+    """Say whether this kernel can mount an EFI system partition, loading its module if it has to."""
+    if modprobe := find_tool("modprobe", required=False):
+        run([modprobe, "--quiet", "vfat"], check=False)
+    return "vfat" in Path("/proc/filesystems").read_text().split()
 
-    name = "mkosi"
+
+class Mkosi:
+    """mkosi 14 (Debian 12's): GPT, ESP, ext4, systemd-boot; its package cache is kept between builds.
+
+    mkosi fills its ESP through a mount. Where the kernel cannot do that, the disk gets neither ESP nor boot loader:
+    less work for mkosi, which the name tells.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._bootable = knows_vfat()
+        self.name = "mkosi" if self._bootable else "mkosi, no ESP"
         self._home = site.scratch / "mkosi"
         self.disk = self._home / "disk.raw"
 
@@ -117,27 +129,30 @@ class Mkosi:
         (sources.parent / "sources.list").write_text(self._site.format_sources())
         for name in ("updates", "security"):  # mkosi writes these two itself
             (sources / f"{suite}-{name}.list").write_text("")
-        esp = ESP_MIB[self.name]
+        loader = ["systemd-boot"] if self._bootable else []
         settings: dict[str, dict[str, object]] = {
             "Distribution": {"Distribution": "debian", "Release": suite, "Mirror": self._site.find_main_url()},
             "Output": {
                 "Format": "gpt_ext4",
                 "Output": self.disk,
                 "WorkspaceDirectory": self._home / "work",
-                "Bootable": "yes",
+                "Bootable": "yes" if self._bootable else "no",
                 "WithUnifiedKernelImages": "no",  # spares mkosi a second, slow initial RAM disk
                 "KernelCommandLine": "root=LABEL=root console=ttyS0",
             },
             "Content": {
                 # With its own choice of packages mkosi would bring dracut and a kernel for bare metal.
                 "BasePackages": "no",
-                "Packages": ",".join([*self._site.packages, "systemd-boot"]),
+                "Packages": ",".join([*self._site.packages, *loader]),
                 "WithDocs": "yes",
                 "CleanPackageMetadata": "no",
                 "Cache": self._home / "cache",
                 "SkeletonTree": self._home / "skeleton",
             },
-            "Partitions": {"RootSize": f"{SIZE_MIB - esp - 4}M", "ESPSize": f"{esp}M"},
+            "Partitions": {
+                "RootSize": f"{SIZE_MIB - _MKOSI_ESP_MIB - 4}M",
+                "ESPSize": f"{_MKOSI_ESP_MIB}M",  # without Bootable there is none
+            },
             "Host": {"NspawnKeepUnit": "no" if Path("/run/systemd/system").is_dir() else "yes"},
         }
         lines: list[str] = []
@@ -175,7 +190,7 @@ class Debootstrap:
     def build(self) -> None:
         """Make the disk."""
         site = self._site
-        sizes = [str(SIZE_MIB), str(ESP_MIB[self.name])]
+        sizes = [str(SIZE_MIB), str(ESP_MIB)]
         argv = ["sh", os.fspath(_CLASSIC), os.fspath(self._home), site.find_main_url(), site.suite, *sizes]
         run(site.enter(*argv), environment={"no_proxy": "127.0.0.1"})
 

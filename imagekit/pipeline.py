@@ -115,6 +115,7 @@ def prove_built(
         accelerator=accelerator,
         firmware=find_firmware(),
         workdir=settings.state / "boot-logs",
+        scratch=built.disk.path.parent,  # swept with the build's directory after a crash
         timeout_seconds=settings.boot_timeout,
         allow_users=tuple(user.name for user in definition.users),
         progress=progress,

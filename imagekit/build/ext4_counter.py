@@ -33,7 +33,7 @@ def reset_write_counter(disk: Path, layout: DiskLayout) -> None:
             superblock = bytearray(_read_superblock(file, begin, group))
             struct.pack_into("<Q", superblock, 0x178, _BEGIN)
             if struct.unpack_from("<I", superblock, 0x64)[0] & _METADATA_CSUM:
-                struct.pack_into("<I", superblock, 0x3FC, compute_crc32c(superblock[:0x3FC]))
+                struct.pack_into("<I", superblock, 0x3FC, compute_crc32c(bytes(superblock[:0x3FC])))
             file.seek(begin)
             file.write(superblock)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from imagekit.build.apt import PlannedPackage, Supplies
 from imagekit.build.apt_sources import AptSource, parse_deb822, parse_one_line
 from imagekit.build.namespace import run_isolated
+from imagekit.errors import ToolFailed
 from imagekit.progress import Event, Progress
 
 # Part of the name of a cached base root: raise it when the way a base is made changes.
@@ -65,16 +66,22 @@ class Finish:
 
 @functools.cache
 def read_default_sources(release: str) -> tuple[AptSource, ...]:
-    """Return the distribution's normal sources of ``release``, as mmdebstrap writes them when it is told none."""
-    # Not its mode chrootless, which needs no privilege: mmdebstrap 1.5 refuses that one to root.
-    hook = (
-        'for file in "$1/etc/apt/sources.list" "$1"/etc/apt/sources.list.d/*; do test ! -f "$file" || cat "$file"; done'
+    """Return the distribution's normal sources of ``release``, as mmdebstrap writes them when it is told none.
+
+    Raises :class:`ToolFailed` when it wrote none: an image without them would never see a security update.
+    """
+    # Hooks write to descriptor 3, mmdebstrap itself to standard error alone.
+    show = (
+        'for file in "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*; do test ! -f "$file" || cat "$file"; done'
     )
+    # Not its mode chrootless, which needs no privilege: mmdebstrap 1.5 refuses that one to root.
     skip = "--skip=update,cleanup,chroot/mount,check/qemu"
     variant = ["--quiet", "--mode=root", "--variant=custom", skip, "--format=null"]
-    command = ["mmdebstrap", *variant, f"--setup-hook={hook}", release, "-"]
+    command = ["mmdebstrap", *variant, f"--setup-hook=({show}) >&3", release, "-"]
     said = run_isolated(["sh", "-c", 'exec 3>&1 1>&2; exec "$@"', "sh", *command]).output.decode()
-    return (*parse_one_line(said), *parse_deb822(said))
+    if found := (*parse_one_line(said), *parse_deb822(said)):
+        return found
+    raise ToolFailed(f"mmdebstrap names no package source for {release}")
 
 
 def make_root(
@@ -139,6 +146,9 @@ def _run_mmdebstrap(
 
     run_isolated(argv, environment={"SOURCE_DATE_EPOCH": str(plan.epoch), "TMPDIR": os.fspath(workdir)}, on_line=tell)
     run_isolated(["find", os.fspath(workdir / "root/dev"), "-mindepth", "1", "-delete"])
+    # apt gives these to _apt or to root, depending on who may pass through the cache; it makes them anew when it runs.
+    partial = ("var/cache/apt/archives/partial", "var/lib/apt/lists/partial")
+    run_isolated(["rm", "-rf", *(os.fspath(workdir / "root" / path) for path in partial)])
 
 
 def _save_base(root: Path, base: Path) -> None:

@@ -5,11 +5,16 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from imagekit.build.cache import explain_access
 from imagekit.build.mmdebstrap import remove_root
+from imagekit.errors import ToolFailed
+
+_ATTEMPTS = 20
+_PAUSE_SECONDS = 0.25
 
 
 @contextlib.contextmanager
@@ -44,8 +49,16 @@ def _make_workspace(builds: Path, name: str) -> tuple[Path, int]:
 
 
 def remove_workspace(directory: Path) -> None:
-    """Remove a working directory with the root in it."""
-    remove_root(directory / "root")
+    """Remove a working directory with the root in it.
+
+    A build that was killed may have processes that are still dying and write in there, so it is tried again for a
+    moment; what cannot be removed then stays for the next sweep, and does not stop the build that sweeps.
+    """
+    for _attempt in range(_ATTEMPTS):
+        with contextlib.suppress(ToolFailed):
+            remove_root(directory / "root")
+            break
+        time.sleep(_PAUSE_SECONDS)
     shutil.rmtree(directory, ignore_errors=True)
 
 

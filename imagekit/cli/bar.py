@@ -1,5 +1,6 @@
 """Progress as a person sees it: a bar that is redrawn on a terminal, plain lines anywhere else."""
 
+import os
 import sys
 import threading
 import time
@@ -86,7 +87,7 @@ class _Bar:
         with self._lock:
             if event.stage != self._stage:
                 self._end_line()
-                self._stage = event.stage
+                self._stage, self._drawn = event.stage, 0.0
                 self._bar = _open_bar(event)
             if self._bar is None:
                 return
@@ -118,6 +119,8 @@ class _Bar:
 def _open_bar(event: Event) -> "tqdm[Never]":
     from tqdm import tqdm
 
+    # A terminal may not know its width (0: a serial line, a container); tqdm would then draw nothing at all.
+    known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
     return tqdm(
         total=event.total or None,
         desc=escape_control(event.stage),
@@ -125,7 +128,8 @@ def _open_bar(event: Event) -> "tqdm[Never]":
         unit_scale=event.unit == "B",
         unit_divisor=1024,
         leave=True,
-        dynamic_ncols=True,
+        dynamic_ncols=known,
+        ncols=None if known else 80,
         file=sys.stderr,
         bar_format=None if event.total > 0 else "{desc} [{elapsed}]{postfix}",
     )

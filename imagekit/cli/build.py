@@ -54,6 +54,6 @@ def build(
     elif not stored.added:
         click.echo("note: the same content is stored already; nothing was added", err=True)
     if as_json:
-        print_json({**summarize_version(version), "added": stored.added})
+        print_json({**summarize_version(version), "added": stored.added, "proven": version.report.boot is not None})
     else:
         click.echo(str(version.reference))

@@ -92,10 +92,22 @@ def _make(
 
     return make_local_clone(
         Reference.parse(reference), name, settings,
-        ssh_keys=tuple(line for path in ssh_keys for line in path.read_text().splitlines() if line.strip()),
+        ssh_keys=tuple(key for path in ssh_keys for key in _read_public_keys(path)),
         cpus=cores, memory_mib=memory, disk_bytes=_parse_disk(disk) if disk else 0, user=user,
         user_data=user_data.read_bytes() if user_data else None,
     )  # fmt: skip
+
+
+def _read_public_keys(path: Path) -> list[str]:
+    """Return the keys of a ``.pub`` or ``authorized_keys`` file; a private key must never reach a disk."""
+    from imagekit.definition.accounts import parse_ssh_key
+    from imagekit.definition.problems import Wrong
+
+    lines = path.read_text(errors="replace").splitlines()
+    try:
+        return [parse_ssh_key(line) for line in lines if line.strip() and not line.startswith("#")]
+    except Wrong as problem:
+        raise click.BadParameter(f"{path}: {problem}", param_hint="'--ssh-key'") from None
 
 
 def _parse_disk(text: str) -> int:

@@ -47,7 +47,12 @@ def read_new_account(value: object, scope: Scope) -> str:
 
 def read_ssh_key(value: object, scope: Scope) -> str:
     """Return a line for authorized_keys; what is not a public key is refused and never shown."""
-    text = read_text(value, scope).strip()
+    return parse_ssh_key(read_text(value, scope))
+
+
+def parse_ssh_key(text: str) -> str:
+    """Return the public key in ``text``, one line; raises :class:`Wrong`, which never shows what it was given."""
+    text = text.strip()
     if "PRIVATE KEY" in text:
         raise Wrong("this is a private key; give the line of the .pub file, and replace this key, since it was copied")
     kind, _, rest = text.partition(" ")

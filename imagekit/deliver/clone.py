@@ -138,7 +138,7 @@ def read_clone(directory: Path) -> Clone:
             raise ValueError(f"its format is not {_FORMAT}")
         clone = msgspec.convert({**document, "directory": directory}, Clone, dec_hook=_decode)
     except FileNotFoundError as problem:
-        raise HostFailed(f"there is no clone {directory.name}", hint="imagekit status lists the clones") from problem
+        raise HostFailed(f"there is no clone {directory.name}", hint="see: imagekit clone --local --list") from problem
     except (OSError, ValueError) as problem:  # msgspec's own errors are ValueErrors
         raise HostFailed(f"{record} cannot be used: {problem}", hint=f"remove the directory {directory}") from problem
     return clone

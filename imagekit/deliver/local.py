@@ -25,7 +25,7 @@ from imagekit.machine.model import choose_cpu_model, make_mac
 from imagekit.machine.overlay import create_overlay
 from imagekit.machine.ports import is_free, reserve_port
 from imagekit.machine.run import find_running, start_detached, stop_machine
-from imagekit.machine.runtime import find_runtime_dir, make_machine_dir
+from imagekit.machine.runtime import find_machine_dir, find_runtime_dir, make_machine_dir
 from imagekit.machine.seed import make_seed, write_seed
 from imagekit.machine.serial import Stage
 from imagekit.machine.wait import (
@@ -97,7 +97,7 @@ def create_clone(
                 accelerator=accelerator,
                 cpu_model=choose_cpu_model(accelerator),
                 firmware_code=firmware.code,
-                sockets=make_machine_dir(str(identity)),
+                sockets=find_machine_dir(str(identity)),
                 own_key=not ssh_keys,
                 created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
                 directory=aside,

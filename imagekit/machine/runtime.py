@@ -34,9 +34,14 @@ def find_runtime_dir() -> Path:
     )
 
 
+def find_machine_dir(identity: str) -> Path:
+    """Return where the sockets of the machine known by ``identity`` belong; the directory may not exist yet."""
+    return find_runtime_dir() / hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
 def make_machine_dir(identity: str) -> Path:
-    """Return a private directory, made when missing, for the sockets of the machine known by ``identity``."""
-    return _make_private(find_runtime_dir() / hashlib.sha256(identity.encode()).hexdigest()[:12])
+    """Return :func:`find_machine_dir`, private and made when missing."""
+    return _make_private(find_machine_dir(identity))
 
 
 def _make_private(path: Path) -> Path:

@@ -91,6 +91,7 @@ def prove_clones(
     accelerator: Accelerator,
     firmware: FirmwareFiles,
     workdir: Path,
+    scratch: Path | None = None,
     memory_mib: int = 1024,
     timeout_seconds: float = 0,
     growth_bytes: int = GIB,
@@ -102,13 +103,14 @@ def prove_clones(
 
     ``timeout_seconds`` bounds each stage of a boot; 0 chooses 300 s under emulation, 90 s otherwise. ``user`` is the
     image's default user, ``allow_users`` are accounts that the image may have beside it. Serial logs stay in
-    ``workdir`` when something is wrong, and nothing else ever does. Raises :class:`ToolFailed`, :class:`ToolMissing`
+    ``workdir`` when something is wrong, and nothing else ever does; keys and overlays are made in ``scratch``
+    (``workdir`` without it), where only ``kill -9`` leaves them. Raises :class:`ToolFailed`, :class:`ToolMissing`
     and :class:`HostFailed` when this host cannot run machines; a bad image is no exception but findings.
     """
     started = time.monotonic()
     workdir.mkdir(parents=True, exist_ok=True)
     together = _has_memory(2 * (memory_mib + _QEMU_MIB))
-    with tempfile.TemporaryDirectory(dir=workdir, prefix="boot-") as name:
+    with tempfile.TemporaryDirectory(dir=scratch or workdir, prefix="boot-") as name:
         directory = Path(name)
         foreign = directory / "foreign_key"
         make_key(foreign)
@@ -275,8 +277,9 @@ def _tell(progress: Progress, stages: dict[str, Stage], elapsed: float) -> None:
 
 
 def _keep_log(log: Path, kept: Path) -> None:
+    """Move a console's log to where it stays, which may be on another file system."""
     with contextlib.suppress(FileNotFoundError):
-        log.replace(kept)
+        shutil.move(log, kept)
 
 
 def _has_memory(mib: int) -> bool:

@@ -73,7 +73,7 @@ def find_check(check_id: str) -> Check:
         if check.id == check_id:
             return check
     near = get_close_matches(check_id, [check.id for check in CHECKS], 1)
-    hint = f"did you mean {near[0]}?" if near else "imagekit verify --list shows all ids"
+    hint = f"did you mean {near[0]}?" if near else "imagekit verify --list-checks shows all ids"
     raise DefinitionInvalid(f"there is no check {escape(check_id)!r}", hint=hint)
 
 

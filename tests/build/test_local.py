@@ -156,7 +156,7 @@ def test_plan_has_base_features_and_packages_once(
     made, room = plan_root(wanted, tmp_path)
     assert made.extra == ("docker.io", "htop")
     assert asked == [made.base, (*made.base, "docker.io", "htop")]
-    assert [source.suite for source in room.sources][0] == "bookworm"
+    assert room.sources[0].suite == "bookworm"
     assert len(made.all_files) == len(made.base_files) + 2
 
 

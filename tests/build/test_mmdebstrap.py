@@ -14,6 +14,7 @@ from imagekit.build.apt_sources import choose_sources
 from imagekit.build.mmdebstrap import Finish, RootPlan, make_root, read_default_sources, remove_root
 from imagekit.build.namespace import run_isolated
 from imagekit.definition.model import Release
+from imagekit.errors import ToolFailed
 from imagekit.host import run
 from imagekit.host.local import Completed
 from imagekit.progress import Event
@@ -30,6 +31,17 @@ def test_default_sources_are_the_distributions(release: Release) -> None:
     assert {source.suite for source in sources} == {f"{release}", f"{release}-updates", f"{release}-security"}
     assert all(".debian.org/" in source.uri and "main" in source.components for source in sources)
     assert len(choose_sources(sources, release)) == 3
+
+
+def test_image_never_goes_without_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should mmdebstrap tell nothing, the build ends: the image would never be updated."""
+    monkeypatch.setattr(mmdebstrap, "run_isolated", lambda *_, **__: Completed(b"", "", 0))
+    read_default_sources.cache_clear()
+    try:
+        with pytest.raises(ToolFailed, match="no package source for bookworm"):
+            read_default_sources("bookworm")
+    finally:
+        read_default_sources.cache_clear()
 
 
 def test_base_key_changes_with_every_input() -> None:
@@ -161,5 +173,7 @@ def test_finish_script_is_posix_shell() -> None:
 def test_finish_removes_what_clones_would_share(tmp_path: Path) -> None:
     """Host keys, machine identities, logs, lists and the builder's own settings are named in the script."""
     text = resources.files("imagekit.build").joinpath("templates/finish.sh").read_text()
+    # The operator's own /root/.ssh comes after root's is removed.
+    assert text.index("root/.ssh") < text.index("tar --extract")
     for path in ("ssh_host_", "dbus/machine-id", "random-seed", "99mmdebstrap", "lib/apt/lists", "var/log", "shadow-"):
         assert path in text

@@ -18,7 +18,7 @@ def test_values_reach_the_text() -> None:
 
 def test_missing_value_is_an_error() -> None:
     """A value that was not given never becomes a blank."""
-    with pytest.raises(DefinitionInvalid, match="template fstab needs a value.*root_uuid"):
+    with pytest.raises(DefinitionInvalid, match=r"template fstab needs a value: .*root_uuid"):
         render_template("fstab", esp_id="1234-ABCD")
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build import workspace
 from imagekit.build.workspace import open_workspace
+from imagekit.errors import ToolFailed
 from imagekit.host.local import end, start
 
 HOLD = """
@@ -77,3 +79,28 @@ def test_half_made_directory_is_swept(tmp_path: Path) -> None:
     (tmp_path / "builds/template-abc/root").mkdir(parents=True)
     with open_workspace(tmp_path, "template") as directory:
         assert sorted(path.name for path in (tmp_path / "builds").iterdir()) == sorted([directory.name, "lock"])
+
+
+def test_leftover_that_is_still_written_to_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be removed yet is tried again; what cannot be removed at all is left, and the build goes on."""
+    leftover = tmp_path / "builds/template-abc"
+    (leftover / "root").mkdir(parents=True)
+    tries: list[Path] = []
+
+    def remove(root: Path) -> None:
+        tries.append(root)
+        if len(tries) < 3:
+            raise ToolFailed("rm failed with status 1")
+
+    monkeypatch.setattr(workspace, "remove_root", remove)
+    monkeypatch.setattr(workspace, "_PAUSE_SECONDS", 0.0)
+    with open_workspace(tmp_path, "template"):
+        assert tries == [leftover / "root"] * 3
+
+    def fail(_root: Path) -> None:
+        raise ToolFailed("rm failed with status 1")
+
+    monkeypatch.setattr(workspace, "remove_root", fail)
+    (leftover / "root").mkdir(parents=True)
+    with open_workspace(tmp_path, "template") as directory:
+        assert directory.is_dir()

@@ -96,3 +96,11 @@ def test_clone_and_images_load_neither_builder_nor_checks(program: Program) -> N
     loaded = set(said.output.decode().split())
     assert "imagekit.store" in loaded
     assert not loaded & {"imagekit.build", "imagekit.verify", "paramiko", "cryptography", "sh", "jinja2", "pycdlib"}
+
+
+def test_shell_completion_is_offered(program: Program) -> None:
+    """The shell can ask for its script and for the words that may come next."""
+    argv = [sys.executable, "-m", "imagekit"]
+    asked = {"_IMAGEKIT_COMPLETE": "bash_complete", "COMP_WORDS": "imagekit pro", "COMP_CWORD": "1"}
+    said = run(argv, environment=asked, directory=Path(__file__).parents[2], timeout=60, check=False)
+    assert (said.status, said.output) == (0, b"plain,promote\n")

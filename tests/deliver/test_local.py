@@ -169,6 +169,7 @@ def test_clone_lives_and_dies(disk: Path, clones_dir: Path) -> None:
 def test_clone_is_stopped_after_a_reboot_of_the_host(disk: Path, clones_dir: Path) -> None:
     """A pid file that outlived its process, or names another one, means stopped; and the clone starts again."""
     clone = _create(disk, clones_dir)
+    clone.sockets.mkdir()
     clone.machine().pidfile.write_text(f"{os.getpid()}\n")
     (status,) = list_clones(clones_dir)
     assert status.state is CloneState.STOPPED

@@ -1,8 +1,9 @@
-"""One real build for the whole run: the program as a user starts it, in places of its own, shared by every test here."""
+"""One real build for the whole run: the program as a user starts it, in places of its own, shared by all tests."""
 
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +11,29 @@ from typing import Any
 
 import pytest
 
-from imagekit.host import Completed, run
+from imagekit.host import Completed, run, start
+
+_SOURCE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """imagekit with its own store, cache and state; ``directory`` is where it is started."""
+    """imagekit with its own store and state, and a cache that may be shared; ``directory`` is where it is started."""
 
     home: Path
     directory: Path
+    cache: Path
 
     def environment(self) -> Mapping[str, str]:
-        """Return the places of this program."""
-        cache = os.environ.get("IMAGEKIT_TEST_CACHE", os.fspath(self.home / "cache"))
+        """Return the places of this program, and of the source that these tests lie beside."""
         return {
             "HOME": os.fspath(self.home),
             "XDG_DATA_HOME": os.fspath(self.home / "data"),
             "XDG_STATE_HOME": os.fspath(self.home / "state"),
             "XDG_CONFIG_HOME": os.fspath(self.home / "config"),
-            "IMAGEKIT_CACHE": cache,
+            "IMAGEKIT_CACHE": os.fspath(self.cache),
+            "PYTHONPATH": os.fspath(_SOURCE),
+            "PYTHONUNBUFFERED": "1",
         }
 
     def __call__(self, *arguments: str, check: bool = True, timeout: float = 1500) -> Completed:
@@ -39,11 +44,49 @@ class Program:
             assert said.status == 0, f"{arguments}: status {said.status}\n{said.errors}"
         return said
 
+    def start(self, *arguments: str) -> "Started":
+        """Start one command line in the background; its messages go to a file."""
+        messages = self.home / f"messages-{time.monotonic_ns()}"
+        argv = [sys.executable, "-m", "imagekit", *arguments]
+        with messages.open("wb") as file:
+            process = start(argv, environment=self.environment(), directory=self.directory, stderr=file)
+        return Started(process, messages)
+
     def json(self, *arguments: str) -> dict[str, Any]:
         """Run a reading command with ``--json`` and return its document."""
         document = json.loads(self(*arguments, "--json").output)
         assert isinstance(document, dict)
         return document
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A command line in the background."""
+
+    process: Any
+    messages: Path
+
+    def wait_for(self, words: str, timeout: float) -> None:
+        """Return when the program has said ``words``; it must not end before."""
+        deadline = time.monotonic() + timeout
+        while words not in self.messages.read_text():
+            assert self.process.is_alive(), self.messages.read_text()
+            assert time.monotonic() < deadline, f"no {words!r} within {timeout} s:\n{self.messages.read_text()}"
+            time.sleep(0.05)
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit status, negative for a signal, once the program has ended."""
+        deadline = time.monotonic() + timeout
+        while self.process.is_alive():
+            assert time.monotonic() < deadline, f"it runs for more than {timeout} s:\n{self.messages.read_text()}"
+            time.sleep(0.02)
+        try:
+            self.process.wait()
+        except Exception as problem:  # sh raises one class for each signal number
+            status = getattr(problem, "exit_code", None)
+            assert isinstance(status, int)
+            return status
+        return int(self.process.exit_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +103,28 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Build, verify, prove and store the default template, cold, as README's first command does."""
     place = tmp_path_factory.mktemp("integration")
     (place / "project").mkdir()
-    program = Program(place, place / "project")
+    cache = Path(os.environ.get("IMAGEKIT_TEST_CACHE", place / "cache"))
+    program = Program(place, place / "project", cache)
     said = program("build", "template", "--json")
     return Built(program, json.loads(said.output), said.errors)
+
+
+@pytest.fixture(scope="session")
+def warm_cache(request: pytest.FixtureRequest) -> Path:
+    """Return a cache that has the packages and the base root of the default template."""
+    given = os.environ.get("IMAGEKIT_TEST_CACHE")
+    if given and any(Path(given, "roots").glob("bookworm-*.tar")):
+        return Path(given)
+    built = request.getfixturevalue("built")
+    assert isinstance(built, Built)
+    return built.program.cache
+
+
+@pytest.fixture
+def fresh(warm_cache: Path, tmp_path: Path) -> Program:
+    """Return a program with an empty store and an empty project, whose cache is warm."""
+    (tmp_path / "project").mkdir()
+    return Program(tmp_path, tmp_path / "project", warm_cache)
 
 
 @pytest.fixture(scope="session")

@@ -332,3 +332,21 @@ def test_description_is_json(store: Store, tmp_path: Path) -> None:
     assert described["package_count"] == 2
     assert described["report"]["findings"][0]["severity"] == "warn"
     assert described["provenance"]["builder"] == make_provenance().builder
+
+
+def test_proof_is_added_to_the_version_that_lacks_it(store: Store, tmp_path: Path) -> None:
+    """The same disk with a boot proof gives the proof to the version without one: once, and nothing else changes."""
+    proven = make_verified(tmp_path / "disk.raw")
+    plain = dataclasses.replace(proven, report=dataclasses.replace(proven.report, boot=None))
+    first = store.add(plain, clock=at(5)).version
+    history, tree = store.history("template"), list_tree(store.root)
+    added = store.add(proven, clock=at(6))
+    assert (added.added, added.proof_attached) == (False, True)
+    assert added.version == dataclasses.replace(first, report=proven.report)
+    assert (store.history("template"), list_tree(store.root)) == (history, tree)
+    manifest = store.disk_path(first).with_name("manifest.json")
+    assert stat.S_IMODE(manifest.stat().st_mode) == 0o444
+    for verified in (proven, plain):
+        again = store.add(verified, clock=at(7))
+        assert (again.added, again.proof_attached) == (False, False)
+        assert again.version == added.version

@@ -20,6 +20,8 @@ for user in $users; do
   chroot "$root" useradd --create-home --user-group --shell "$shell" ${groups:+--groups "$groups"} --password '*' "$name"
 done
 
+# What packages and builds leave behind, before the operator's own files come: those may be /root/.ssh.
+rm -rf "$root"/var/lib/cloud "$root"/var/log/installer "$root"/root/.ssh "$root"/root/.bash_history "$root"/var/tmp/*
 chroot "$root" tar --extract --file - --directory / --no-overwrite-dir < "$additions"
 if [ -n "$units" ]; then
   # Links only: there is no running systemd in here.
@@ -36,7 +38,6 @@ rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/var/lib/
   "$root"/etc/passwd- "$root"/etc/group- "$root"/etc/shadow- "$root"/etc/gshadow- "$root"/etc/subuid- "$root"/etc/subgid- \
   "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old "$root/initrd.img.old" "$root/vmlinuz.old" \
   "$root"/var/lib/ucf/hashfile.[0-9]* "$root"/var/lib/ucf/registry.[0-9]*
-rm -rf "$root"/var/lib/cloud "$root"/var/log/installer "$root"/root/.ssh "$root"/root/.bash_history "$root"/var/tmp/*
 find "$root/var/log" -type f -exec truncate --size 0 {} +
 find "$root/var/cache/apt" "$root/var/lib/apt/lists" -type f -delete
 : > "$root/etc/machine-id"

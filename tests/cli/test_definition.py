@@ -1,0 +1,52 @@
+"""init, config and doctor: what there is to say before anything is built."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imagekit.doctor import BOOT_TOOLS, BUILD_TOOLS
+from tests.cli.conftest import Program
+
+
+def test_what_init_writes_means_the_defaults(program: Program) -> None:
+    """The starter file is found by config, and changes no value of the built-in project."""
+    before = {key: value["value"] for key, value in program("config", "--json").json()["values"].items()}
+    path = program("init").output.rstrip("\n")
+    assert Path(path).is_file()
+    after = program("config", "--json").json()
+    assert {key: value["value"] for key, value in after["values"].items()} == before
+    assert after["path"] == path
+
+
+def test_config_tells_where_a_value_is_from(program: Program) -> None:
+    """Each value is shown with its line in the file, or as a default; the document says the same."""
+    Path("imagekit.toml").write_text('[images.web]\nsize = "4G"\n')
+    (line,) = [line for line in program("config").output.splitlines() if line.startswith("images.web.size ")]
+    assert line.split() == ["images.web.size", str(4 << 30), "imagekit.toml:2"]
+    document = program("config", "--json").json()
+    assert document["values"]["images.web.size"] == {"value": 4 << 30, "origin": "imagekit.toml:2"}
+    assert document["values"]["images.web.vm_id"]["origin"] == "default"
+
+
+def test_doctor_looks_at_every_tool(program: Program) -> None:
+    """Each tool of a build and a boot has a line; a machine that can do all of it ends with 0."""
+    said = program("doctor")
+    assert said.errors == ""
+    lines = {line.split()[1]: line for line in said.output.splitlines()[1:]}
+    for tool in (*BUILD_TOOLS, *BOOT_TOOLS):
+        assert lines[tool].startswith("ok ")
+    abilities = program("doctor", "--json").json()["abilities"]
+    assert {"subject", "ok", "found", "note", "required"} == set(abilities[0])
+    assert len(abilities) == len(lines)
+
+
+def test_doctor_names_what_is_missing(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing tool is marked, its package is named, and the exit code is that of a missing tool."""
+    monkeypatch.setattr("imagekit.doctor.find_tool", lambda name, required: "" if name == "mmdebstrap" else name)
+    said = program("doctor", status=9)
+    (line,) = [line for line in said.output.splitlines() if "mmdebstrap" in line]
+    assert line.split()[:3] == ["MISSING", "mmdebstrap", "missing"]
+    assert "mmdebstrap" in line.split("missing")[1]
+    document = json.loads(program("doctor", "--json", status=9).output)
+    assert [one["subject"] for one in document["abilities"] if not one["ok"] and one["required"]] == ["mmdebstrap"]

@@ -1,0 +1,177 @@
+"""Real builds: the default template, one with all that a definition can add, Debian 13, and what cannot be built."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from imagekit.host import run
+from tests.integration.conftest import Built, Program
+
+pytestmark = pytest.mark.integration
+
+_RICH = """
+[images.rich]
+features = ["node-exporter", "hardening", "docker"]
+packages = ["jq"]
+size = "3G"
+timezone = "Europe/Berlin"
+
+[[images.rich.users]]
+name = "ops"
+groups = ["docker"]
+ssh_keys = ["{key}"]
+sudo = true
+
+[[images.rich.files]]
+path = "/etc/motd"
+content = "welcome\\n"
+mode = "0640"
+"""
+
+
+def _define(program: Program, text: str) -> None:
+    (program.directory / "imagekit.toml").write_text(text)
+
+
+def _verify(program: Program, reference: str) -> dict[str, object]:
+    """Verify a stored version and return its report; it has to be fit, without so much as a warning."""
+    report = program.json("verify", reference)
+    assert report["failed"] is False, report["findings"]
+    assert [finding for finding in report["findings"] if finding["severity"] == "warn"] == []
+    return report
+
+
+def test_built_template_is_found_again(built: Built) -> None:
+    """The reference that the build gave means a proven version, the first one, with its packages and its evidence."""
+    reference = built.document["reference"]
+    assert built.document["proven"] is True
+    (image,) = built.program.json("images", "template")["images"]
+    assert image["versions"][-1]["reference"] == reference
+    assert image["channels"]["candidate"]
+    shown = built.program.json("show", reference)
+    assert {"cloud-init", "openssh-server", "qemu-guest-agent", "grub-efi-amd64-signed"} <= {
+        package["name"] for package in shown["provenance"]["packages"]
+    }
+    clones = shown["report"]["boot"]
+    assert len({clone["machine_id"] for clone in clones.values()}) == len(clones) == 2
+    disk = Path(shown["path"])
+    assert (disk.stat().st_size, disk.stat().st_mode & 0o777) == (2 << 30, 0o444)
+    assert f"sha256:{run(['sha256sum', os.fspath(disk)]).output.decode().split()[0]}" == shown["digest"]
+    stages = built.messages.split()
+    assert "verifying" in stages
+    assert "booting" in stages
+
+
+def test_built_template_is_verified_again(built: Built) -> None:
+    """``verify`` of the stored version ends with 0 in every format."""
+    report = _verify(built.program, built.document["reference"])
+    assert report["target"] == built.document["reference"]
+    said = built.program("verify", "template")
+    assert b": 0 fail, 0 warn" in said.output
+    suites = Xml.fromstring(built.program("verify", "template", "--format", "junit").output)
+    assert len(list(suites.iter("testcase"))) > 40
+    assert list(suites.iter("failure")) == []
+
+
+def test_second_build_and_channels(built: Built) -> None:
+    """The same definition again gives the same version where the tools can, and says so where they cannot.
+
+    Then ``promote`` and ``rollback`` move the stable channel between what is there.
+    """
+    program, first = built.program, built.document["reference"]
+    reproducible = program.json("show", first)["provenance"]["reproducible"]
+    said = program("build", "template", *(() if reproducible else ("--no-boot-test",)))
+    second = said.output.decode().strip()
+    assert "unpacking the cached base root" in said.errors
+    assert "booting" not in said.errors
+    if reproducible:
+        assert second == first
+        assert "nothing was added" in said.errors
+    else:
+        assert second != first
+        assert "note: this build cannot be repeated bit for bit: mke2fs" in said.errors
+    assert program("promote", first, "stable").output.decode().strip() == first
+    if second != first:
+        assert program("promote", second, "stable").output.decode().strip() == second
+        assert program("rollback", "template").output.decode().strip() == first
+    (image,) = program.json("images", "template")["images"]
+    assert f"template@{image['channels']['stable']}" == first
+
+
+def test_everything_a_definition_can_add(fresh: Program, tmp_path: Path) -> None:
+    """Features, packages, a user, a file: the build starts from the base root, and what it gives is clean."""
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ops", "-f", os.fspath(tmp_path / "key")])
+    key = (tmp_path / "key.pub").read_text().strip()
+    _define(fresh, _RICH.format(key=key))
+    said = fresh("build", "rich", "--no-boot-test")
+    assert "unpacking the cached base root" in said.errors
+    assert "installing what the definition adds" in said.errors
+    reference = said.output.decode().strip()
+    report = _verify(fresh, reference)
+    assert {"machine-id", "ssh-host-keys"} <= set(json.loads(json.dumps(report["passed"])))
+    shown = fresh.json("show", reference)
+    packages = {package["name"] for package in shown["provenance"]["packages"]}
+    assert {"prometheus-node-exporter", "docker.io", "jq", "unattended-upgrades"} <= packages
+    disk = Path(shown["path"])
+    assert disk.stat().st_size == 3 << 30
+    root = f"{disk}?offset={_find_root(disk)}"
+    assert run(["debugfs", "-R", "cat /etc/motd", root]).output == b"welcome\n"
+    assert key.encode() in run(["debugfs", "-R", "cat /home/ops/.ssh/authorized_keys", root]).output
+    assert b"Mode:  0640" in run(["debugfs", "-R", "stat /etc/motd", root]).output
+
+
+def _find_root(disk: Path) -> int:
+    table = json.loads(run(["sfdisk", "--json", os.fspath(disk)]).output)["partitiontable"]["partitions"]
+    return int(max(table, key=lambda partition: int(partition["size"]))["start"]) * 512
+
+
+def test_debian_13(fresh: Program) -> None:
+    """The next release is built from the same definition with one value changed, and is clean."""
+    _define(fresh, '[images.trixie]\nbase = { release = "13" }\n')
+    reference = fresh("build", "trixie", "--no-boot-test").output.decode().strip()
+    _verify(fresh, reference)
+    packages = {one["name"]: one["version"] for one in fresh.json("show", reference)["provenance"]["packages"]}
+    assert packages["base-files"].startswith("13")
+
+
+def test_unknown_package_is_named(fresh: Program) -> None:
+    """A package that the release does not have is a mistake in the definition, found before anything is built."""
+    _define(fresh, '[images.template]\npackages = ["no-such-package-at-all"]\n')
+    said = fresh("build", "template", "--no-boot-test", check=False)
+    assert (said.status, said.output) == (3, b"")
+    assert "no-such-package-at-all" in said.errors
+    assert "unpacking" not in said.errors
+    assert fresh.json("images")["images"] == []
+
+
+def test_contents_that_do_not_fit(fresh: Program) -> None:
+    """A disk too small for its packages is a mistake in the definition, and the hint says which key to change."""
+    _define(fresh, '[images.template]\nsize = "1G"\nesp = "512M"\n')
+    said = fresh("build", "template", "--no-boot-test", check=False)
+    assert (said.status, said.output) == (3, b"")
+    assert "size" in said.errors.split("hint:")[1]
+    assert fresh.json("images")["images"] == []
+
+
+def test_second_build_at_once_is_refused(fresh: Program) -> None:
+    """While an image is built, a second build of it ends at once, naming the process that builds."""
+    first = fresh.start("build", "template", "--no-boot-test")
+    first.wait_for("reading package lists", 60)
+    second = fresh("build", "template", "--no-boot-test", check=False)
+    assert first.process.is_alive()
+    os.kill(first.process.pid, signal.SIGTERM)
+    assert first.wait(30) == 130
+    assert (second.status, second.output) == (6, b"")
+    assert f"image 'template' is being built by PID {first.process.pid} (imagekit build template)" in second.errors
+
+
+def test_plan_builds_nothing(fresh: Program) -> None:
+    """``--dry-run`` tells how many packages a build takes and how many are missing; with a warm cache none."""
+    plan = fresh.json("build", "template", "--dry-run")
+    assert plan["packages"] > 150
+    assert plan["to_fetch"] == 0
+    assert fresh.json("images")["images"] == []
