@@ -20,7 +20,7 @@ from imagekit.build.apt import (
     take_supplies,
     update_lists,
 )
-from imagekit.build.apt_sources import choose_sources, read_machine_sources, require_keyring
+from imagekit.build.apt_sources import AptSource, choose_sources, read_machine_sources, require_keyring
 from imagekit.build.cache import explain_access, lock_cache, prune_cache
 from imagekit.build.contents import CONSOLES, QUIET, ImageFile, list_files, list_units, pack_files
 from imagekit.build.git import read_commit
@@ -32,7 +32,7 @@ from imagekit.build.packages import choose_base_packages, choose_feature_package
 from imagekit.build.render import render_template
 from imagekit.build.sfdisk import write_table
 from imagekit.build.space import explain_space, require_space
-from imagekit.definition import ImageDefinition, describe_image
+from imagekit.definition import ImageDefinition, Release, describe_image
 from imagekit.disk.digest import compute_digest
 from imagekit.errors import DefinitionInvalid, ToolFailed
 from imagekit.host import find_tool, read_version, run
@@ -124,9 +124,21 @@ def plan_root(definition: ImageDefinition, cache: Path, progress: Progress = sil
         return _plan_root(definition, cache)
 
 
+def complete_sources(found: tuple[AptSource, ...], release: Release) -> tuple[AptSource, ...]:
+    """Return ``found``, with the distribution's own security suite where the machine names none, or all of its sources.
+
+    A template without security updates would be old on the day it is made, and nothing would say so.
+    """
+    if not found:
+        return read_default_sources(release.value)
+    if any(source.suite.endswith("-security") for source in found):
+        return found
+    return (*found, *(one for one in read_default_sources(release.value) if one.suite.endswith("-security")))
+
+
 def _plan_root(definition: ImageDefinition, cache: Path) -> tuple[RootPlan, AptRoom]:
     release = definition.base.release
-    sources = choose_sources(read_machine_sources(), release) or read_default_sources(release.value)
+    sources = complete_sources(choose_sources(read_machine_sources(), release), release)
     room = open_room(cache, release.value, definition.architecture.value, sources)
     update_lists(room)
     base = choose_base_packages(definition.architecture)

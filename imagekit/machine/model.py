@@ -39,7 +39,7 @@ class Machine:
     ``firmware_vars`` is this machine's own copy. ``ssh_port`` is the port on 127.0.0.1 that leads to the guest's
     port 22. ``seed`` is shown as a SCSI CD, because Debian's cloud kernel has no AHCI driver. A machine with
     ``reboots`` restarts when its guest asks; without, QEMU ends. ``durable`` false means that the disks are thrown
-    away afterwards, so flushes are skipped.
+    away afterwards, so flushes are skipped. An ``isolated`` guest reaches nothing outside: no host, no network.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Machine:
     pidfile: Path
     reboots: bool = False
     durable: bool = True
+    isolated: bool = False
 
     def __post_init__(self) -> None:
         if not _MAC.fullmatch(self.mac):
@@ -103,8 +104,9 @@ def make_argv(machine: Machine) -> list[str]:
     if machine.seed is not None:
         argv += ["-blockdev", f"driver=raw,node-name=seed,read-only=on,{_file(machine.seed)}"]
         argv += ["-device", "scsi-cd,bus=scsi.0,drive=seed"]
-    # The guest reaches out as this user could; from outside only the loopback port leads in.
-    argv += ["-netdev", f"user,id=net,restrict=off,hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22"]
+    # Unless isolated, the guest reaches out as this user could; from outside only the loopback port leads in.
+    restrict = "on" if machine.isolated else "off"
+    argv += ["-netdev", f"user,id=net,restrict={restrict},hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22"]
     argv += ["-device", f"virtio-net-pci,netdev=net,mac={machine.mac},romfile="]  # no ROM: nothing boots from network
     argv += ["-object", "rng-builtin,id=entropy", "-device", "virtio-rng-pci,rng=entropy"]
     argv += ["-chardev", f"file,id=serial,path={_escape(machine.serial_log)}", "-serial", "chardev:serial"]

@@ -196,6 +196,7 @@ def _started(plan: _Plan, name: str, stages: dict[str, Stage], stop: threading.E
                 agent_socket=sockets / "agent.sock",
                 pidfile=sockets / "qemu.pid",
                 durable=False,
+                isolated=True,  # an image that is only being judged has no business on the operator's network
             )
             with start_machine(machine) as running:
                 yield Watch(machine, running.is_alive, plan.stage_seconds, _setter(stages, name), stop.is_set)

@@ -9,10 +9,11 @@ import pytest
 
 from imagekit.build import local
 from imagekit.build.apt import AptRoom, PlannedPackage, Supplies
+from imagekit.build.apt_sources import AptSource
 from imagekit.build.layout import plan_layout
-from imagekit.build.local import build_local, grub_menu, plan_root, require_tools, write_disk
+from imagekit.build.local import build_local, complete_sources, grub_menu, plan_root, require_tools, write_disk
 from imagekit.build.mmdebstrap import RootPlan
-from imagekit.definition.model import Feature, ImageDefinition, Promtail
+from imagekit.definition.model import Feature, ImageDefinition, Promtail, Release
 from imagekit.disk import FileTree, compute_digest, open_raw, read_gpt
 from imagekit.disk.ext4 import open_ext4
 from imagekit.disk.fat import open_fat
@@ -190,3 +191,18 @@ def test_same_tree_gives_the_same_bytes(definition: ImageDefinition, tmp_path: P
             file.write(bytes(layout.root_size))
         digests.add(str(compute_digest(disk)))
     assert len(digests) == 1
+
+
+def test_security_suite_is_never_missing() -> None:
+    """A machine whose sources name no security suite gets the distribution's own, and keeps its mirror for the rest."""
+    mirror = AptSource("http://mirror.example/debian", "bookworm", ("main",))
+    completed = complete_sources((mirror,), Release.BOOKWORM)
+    assert completed[0] == mirror
+    assert [source.suite for source in completed[1:]] == ["bookworm-security"]
+
+
+def test_named_security_suite_is_kept() -> None:
+    """A machine that names its own security mirror is not given another one."""
+    mirror = AptSource("http://mirror.example/debian", "bookworm", ("main",))
+    security = AptSource("http://mirror.example/security", "bookworm-security", ("main",))
+    assert complete_sources((mirror, security), Release.BOOKWORM) == (mirror, security)

@@ -79,6 +79,12 @@ def test_lasting_machine_reboots_and_flushes() -> None:
     assert any("cache.no-flush=on" in value for value in make_argv(replace(MACHINE, durable=False)))
 
 
+def test_isolated_guest_reaches_nothing() -> None:
+    """QEMU's network lets an isolated guest answer on its forwarded port and reach nothing by itself."""
+    assert any("restrict=on" in value for value in _values(make_argv(replace(MACHINE, isolated=True)), "-netdev"))
+    assert any("restrict=off" in value for value in _values(make_argv(MACHINE), "-netdev"))
+
+
 def test_processor_avoids_what_breaks_guests() -> None:
     """Under emulation cmpxchg16b is off (Debian 13's kernel dies at it); with hardware the host's own is used."""
     assert "-cx16" in choose_cpu_model(Accelerator.TCG)
