@@ -9,6 +9,7 @@ import contextlib
 import os
 import resource
 import shlex
+import signal
 import statistics
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from imagekit.errors import ImagekitError, ToolFailed, ToolMissing
 from imagekit.host import find_tool, run
@@ -198,10 +200,14 @@ def keep_below(home: Path) -> dict[str, str]:
 
 
 def run_benchmark(work: Callable[[], int]) -> int:
-    """Run a script's main function; an operator's error becomes its sentence and its exit code."""
+    """Run a script's main function; an operator's error becomes its sentence and its exit code.
+
+    SIGTERM unwinds as Ctrl-C does, so that machines, mounts, loop devices and scratch files go.
+    """
     cpus = os.cpu_count() or 1
     if (load := os.getloadavg()[0]) > _BUSY_SHARE * cpus:
         note(f"note: this machine is busy (load {load:.1f} on {cpus} processors); expect noise")
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return work()
     except ImagekitError as problem:
@@ -212,6 +218,13 @@ def run_benchmark(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         note("interrupted")
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # cleaning up shall not be interrupted by a repeat
+    raise KeyboardInterrupt
 
 
 def _processor_seconds() -> float:

@@ -8,7 +8,6 @@ order: SIGTERM, a moment to clean up, SIGKILL. On Linux each child also gets a p
 import contextlib
 import io
 import os
-import shlex
 import signal
 import sys
 import time
@@ -29,7 +28,7 @@ _ERROR_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a finished program said; ``output`` is empty when it was sent to a file; of ``errors`` the end is kept."""
+    """What a finished program said; of ``errors`` the end is kept, 1 MiB."""
 
     output: bytes
     errors: str
@@ -143,16 +142,15 @@ def run(
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
     stdin: bytes | IO[bytes] | None = None,
-    output_to: Path | None = None,
     on_line: Callable[[str], None] | None = None,
     timeout: float | None = None,
     check: bool = True,
 ) -> Completed:
     """Run ``argv`` to its end and return what it said.
 
-    ``stdin`` is data or an open file, else empty; ``output_to`` receives standard output instead of memory; ``on_line``
-    hears each line of standard error while it is written; ``timeout`` is in seconds. With ``check`` a status other than
-    0, a death by signal and a timeout raise :class:`ToolFailed`; :class:`ToolMissing` when there is no such program.
+    ``stdin`` is data or an open file, else empty; ``on_line`` hears each line of standard error while it is written;
+    ``timeout`` is in seconds. With ``check`` a status other than 0 and a death by signal raise :class:`ToolFailed`, as
+    a timeout and an output over 64 MiB always do; :class:`ToolMissing` when there is no such program.
     """
     out, err = _Tail(_OUTPUT_BYTES), _Tail(_ERROR_BYTES, on_line)
     running = start(
@@ -160,7 +158,7 @@ def run(
         environment=environment,
         directory=directory,
         stdin=stdin,
-        stdout=os.fspath(output_to) if output_to else out,
+        stdout=out,
         stderr=err,
     )
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -198,8 +196,3 @@ def _wait(running: Any, deadline: float | None) -> int | None:  # noqa: ANN401 -
 def _last_lines(tail: _Tail) -> str:
     """Return the end of what was said, at most 25 lines: enough to see the cause, short enough to read."""
     return "\n".join(tail.value().decode(errors="replace").strip().splitlines()[-_DETAIL_LINES:])
-
-
-def format_command(argv: Sequence[str]) -> str:
-    """Return ``argv`` as a line that can be pasted into a shell. Secrets never are in argv, so nothing is hidden."""
-    return shlex.join(argv)

@@ -1,7 +1,6 @@
 """Which external programs imagekit uses, where they are, and the package that brings each."""
 
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -33,8 +32,6 @@ PACKAGES = {
 
 # Root's programs are missing from an ordinary user's PATH on Debian.
 _EXTRA_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-_VERSION_OPTION = {"mke2fs": "-V", "debugfs": "-V", "ssh": "-V"}
-_VERSION = re.compile(r"\d+\.\d+[\w.~+-]*")
 
 
 def find_tool(name: str, *, required: bool = True) -> str:
@@ -43,7 +40,9 @@ def find_tool(name: str, *, required: bool = True) -> str:
     Raises :class:`ToolMissing` naming the package for this system.
     """
     if os.sep in name:
-        return name
+        if required and not os.access(name, os.X_OK):
+            raise ToolMissing(f"{name} is not there, or not a program", hint="correct the path in the settings")
+        return name if os.access(name, os.X_OK) else ""
     search = os.pathsep.join([os.environ.get("PATH", os.defpath), *_EXTRA_PATH])
     found = shutil.which(name, path=search)
     if found is None and required:
@@ -59,12 +58,3 @@ def explain_install(name: str) -> str:
     if Path("/etc/debian_version").exists():
         return f"sudo apt install {debian}"
     return f"install the package that brings {name} ({debian} on Debian and Ubuntu)"
-
-
-def read_version(name: str) -> str:
-    """Return the version that program ``name`` tells, or an empty string when it tells none."""
-    from imagekit.host.local import run  # local needs find_tool: the cycle is cut here
-
-    said = run([name, _VERSION_OPTION.get(Path(name).name, "--version")], check=False, timeout=20)
-    match = _VERSION.search(said.output.decode(errors="replace") + said.errors)
-    return match.group() if match else ""

@@ -144,7 +144,7 @@ def test_build_after_an_interrupted_one_works(fresh: Program, started: list[Star
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_boot_test_leaves_nothing(fresh: Program, started: list[Started], number: signal.Signals) -> None:
-    """A signal while two machines boot ends both; their disks, keys and sockets go, and nothing is stored."""
+    """A signal while two machines boot ends both; their disks and keys go, and nothing is stored."""
     before = _list_builds(fresh)
     build = fresh.start("build", "template")
     started.append(build)
