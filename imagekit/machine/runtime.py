@@ -4,15 +4,19 @@ The path of a unix socket has at most 107 bytes on Linux and 103 on macOS (unix(
 directory exceeds easily.
 """
 
+import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from imagekit.errors import HostFailed
 
 _SOCKET_PATH_BYTES = 103
+_ABANDONED_SECONDS = 3600
 _LONGEST_NAME = len("/agent.sock") + 1 + 12
 
 
@@ -40,8 +44,30 @@ def find_machine_dir(identity: str) -> Path:
 
 
 def make_machine_dir(identity: str) -> Path:
-    """Return :func:`find_machine_dir`, private and made when missing."""
-    return _make_private(find_machine_dir(identity))
+    """Return :func:`find_machine_dir`, private and made when missing; what killed machines have left is removed."""
+    wanted = find_machine_dir(identity)
+    sweep_machine_dirs(wanted.parent)
+    return _make_private(wanted)
+
+
+def sweep_machine_dirs(runtime: Path) -> None:
+    """Remove directories of machines that ended without cleaning up: an hour old, and no process of theirs lives."""
+    for directory in runtime.iterdir():
+        with contextlib.suppress(OSError):  # another imagekit may sweep or end at this moment
+            old = time.time() - directory.lstat().st_mtime > _ABANDONED_SECONDS
+            if old and stat.S_ISDIR(directory.lstat().st_mode) and not _has_process(directory / "qemu.pid"):
+                shutil.rmtree(directory)
+
+
+def _has_process(pidfile: Path) -> bool:
+    """Say whether the process that ``pidfile`` names exists; QEMU removes its file when it ends in order."""
+    try:
+        os.kill(int(pidfile.read_text()), 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _make_private(path: Path) -> Path:

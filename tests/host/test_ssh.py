@@ -1,5 +1,6 @@
 """SSH against a server of ours: who is let in, what is told, and how long anything may take."""
 
+import contextlib
 import socket
 import stat
 import threading
@@ -54,11 +55,10 @@ class Door(paramiko.ServerInterface):
 
         def work() -> None:
             time.sleep(0.05)
-            try:
+            gone = (OSError, EOFError, paramiko.SSHException)  # the client may hang up at any moment
+            with contextlib.suppress(*gone):
                 self.behave(channel, command.decode())
-            except (OSError, EOFError, paramiko.SSHException):
-                pass
-            finally:
+            with contextlib.suppress(*gone):
                 channel.close()
 
         threading.Thread(target=work, daemon=True).start()

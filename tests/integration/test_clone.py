@@ -58,7 +58,9 @@ def test_life_of_a_clone(program: Program, template_disk: Path, tmp_path: Path) 
     change; nothing is left when the clone is removed.
     """
     before = _digest(template_disk)
-    said = program("clone", "template", "web-1", "--local")
+    extra = tmp_path / "user-data"
+    extra.write_text("#cloud-config\nwrite_files: [{path: /etc/made-by-operator, content: operator}]\n")
+    said = program("clone", "template", "web-1", "--local", "--disk", "3G", "--user-data", str(extra))
     name, command, port = said.output.decode().splitlines()
     assert name == "web-1"
     assert f"-p {port.removeprefix('port ')} " in command
@@ -66,6 +68,8 @@ def test_life_of_a_clone(program: Program, template_disk: Path, tmp_path: Path) 
 
     assert _enter(command, "true").status == 0
     assert _enter(command, "hostname").output == b"web-1\n"
+    assert _enter(command, "cat", "/etc/made-by-operator").output == b"operator"
+    assert int(_enter(command, "df --output=size -B1 / | tail -1").output) > 2.5 * (1 << 30)
     status = _enter(command, "cloud-init", "status", "--wait")
     assert b"status: done" in status.output
     assert _enter(command, "sudo", "-n", "id", "-u").output == b"0\n"

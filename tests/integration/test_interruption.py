@@ -18,7 +18,7 @@ _RANDOM = random.Random(20261121)
 _MOMENTS = [
     pytest.param(number, share, id=f"{number.name}-at-{share}")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-    for share in (round(_RANDOM.uniform(low, low + 0.26), 3) for low in (0.02, 0.28, 0.54))
+    for share in (round(_RANDOM.uniform(low, low + 0.4), 3) for low in (0.02, 0.42))
 ]
 _SETTLE_SECONDS = 15.0
 

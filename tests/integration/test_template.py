@@ -8,7 +8,10 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
+from imagekit.disk import FileTree, open_raw, read_gpt
+from imagekit.disk.ext4 import open_ext4
 from imagekit.host import run
+from imagekit.verify.boot_checks import CHECKS as BOOT_CHECKS
 from tests.integration.conftest import Built, Program
 
 pytestmark = pytest.mark.integration
@@ -58,12 +61,35 @@ def test_built_template_is_found_again(built: Built) -> None:
     }
     clones = shown["report"]["boot"]
     assert len({clone["machine_id"] for clone in clones.values()}) == len(clones) == 2
+    assert set(BOOT_CHECKS) <= set(shown["report"]["passed"])
+    assert "clone-a: firmware" in built.messages
+    assert list((built.program.home / "state" / "imagekit" / "boot-logs").glob("*")) == []
     disk = Path(shown["path"])
     assert (disk.stat().st_size, disk.stat().st_mode & 0o777) == (2 << 30, 0o444)
     assert f"sha256:{run(['sha256sum', os.fspath(disk)]).output.decode().split()[0]}" == shown["digest"]
     stages = built.messages.split()
     assert "verifying" in stages
     assert "booting" in stages
+
+
+def test_built_template_holds_nothing_of_its_builder(template_disk: Path) -> None:
+    """What every clone must have is there; package lists, devices, foreign sources, leftovers are not."""
+    with open_raw(template_disk) as disk:
+        partition = read_gpt(disk).partitions[-1]
+        source = open_ext4(disk.window(partition.offset, partition.length))
+        tree = FileTree(source)
+        paths = {path for path, _node in tree.walk()}
+        ping = tree.stat("/usr/bin/ping")
+        assert ping is not None
+        assert source.xattr(ping, "security.capability")
+        sources = (tree.read("/etc/apt/sources.list") or b"").decode().split()
+        assert {"bookworm", "bookworm-updates", "bookworm-security"} <= set(sources)
+        assert tree.names("/etc/apt/sources.list.d") == ()
+        assert tree.read("/etc/machine-id") == b""
+        assert tree.readlink("/etc/localtime") == "/usr/share/zoneinfo/Etc/UTC"
+    leftovers = ("/dev/", "/tmp/", "/run/", "/var/lib/apt/lists/", "/etc/apt/trusted.gpg.d/mmdebstrap")
+    found = [path for path in paths if path.startswith(leftovers) or "ssh_host_" in path or path.endswith("-old")]
+    assert [path for path in found if not path.endswith(("/lock", "/partial", "/auxfiles"))] == []
 
 
 def test_built_template_is_verified_again(built: Built) -> None:

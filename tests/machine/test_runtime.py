@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import HostFailed
-from imagekit.machine.runtime import find_runtime_dir, make_machine_dir
+from imagekit.machine.runtime import find_runtime_dir, make_machine_dir, sweep_machine_dirs
 
 
 def test_directory_is_private_and_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,17 @@ def test_link_in_its_place_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "imagekit").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(HostFailed, match="private"):
         find_runtime_dir()
+
+
+def test_directories_of_killed_machines_are_swept(tmp_path: Path) -> None:
+    """An old directory goes unless a process of its machine lives; a young one may still be starting."""
+    import os
+
+    for name, pid in (("dead", "4194304"), ("empty", ""), ("alive", str(os.getpid())), ("young", "")):
+        (tmp_path / name).mkdir()
+        if pid:
+            (tmp_path / name / "qemu.pid").write_text(f"{pid}\n")
+        if name != "young":
+            os.utime(tmp_path / name, (1, 1))
+    sweep_machine_dirs(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "young"]
