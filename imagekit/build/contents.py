@@ -50,7 +50,8 @@ def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: st
 
     files = [
         rendered("/etc/fstab", "fstab", root_uuid=layout.root_uuid, esp_id=layout.esp_id),
-        rendered("/etc/default/grub", "default-grub", quiet=QUIET, consoles=CONSOLES[definition.architecture]),
+        rendered("/etc/default/grub.d/50-imagekit.cfg", "default-grub", quiet=QUIET,
+                 consoles=CONSOLES[definition.architecture]),
         rendered("/etc/cloud/cloud.cfg.d/90_imagekit.cfg", "cloud.cfg"),
         rendered("/etc/ssh/sshd_config.d/00-imagekit.conf", "sshd.conf", root_login=definition.ssh.root_login.value,
                  hardening=hardening),

@@ -20,8 +20,8 @@ _BASE = (
 )  # fmt: skip
 
 _BOOT = {
-    Architecture.AMD64: ("linux-image-cloud-amd64", "shim-signed", "grub-efi-amd64-signed", "grub2-common"),
-    Architecture.ARM64: ("linux-image-cloud-arm64", "shim-signed", "grub-efi-arm64-signed", "grub2-common"),
+    Architecture.AMD64: ("linux-image-cloud-amd64", "shim-signed", "grub-efi-amd64", "grub-efi-amd64-signed"),
+    Architecture.ARM64: ("linux-image-cloud-arm64", "shim-signed", "grub-efi-arm64", "grub-efi-arm64-signed"),
 }
 
 _FEATURES: dict[Feature, tuple[str, ...]] = {

@@ -40,7 +40,7 @@ def test_default_files(definition: ImageDefinition) -> None:
     fstab = files["/etc/fstab"].data.decode()
     assert f"UUID={layout.root_uuid} / ext4" in fstab
     assert f"UUID={layout.esp_id} /boot/efi vfat" in fstab
-    assert b"console=tty0 console=ttyS0,115200" in files["/etc/default/grub"].data
+    assert b"console=tty0 console=ttyS0,115200" in files["/etc/default/grub.d/50-imagekit.cfg"].data
     assert b"datasource_list: [ NoCloud, ConfigDrive, None ]" in files["/etc/cloud/cloud.cfg.d/90_imagekit.cfg"].data
     ssh = files["/etc/ssh/sshd_config.d/00-imagekit.conf"].data.decode().splitlines()
     assert {"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin no"} <= set(ssh)
@@ -67,7 +67,10 @@ def test_time_zone_reaches_the_image(definition: ImageDefinition) -> None:
 
 def test_serial_console_is_the_boards(definition: ImageDefinition) -> None:
     """ARM's virtual board calls its first serial port ttyAMA0."""
-    assert b"ttyAMA0" in contents(replace(definition, architecture=Architecture.ARM64))["/etc/default/grub"].data
+    assert (
+        b"ttyAMA0"
+        in contents(replace(definition, architecture=Architecture.ARM64))["/etc/default/grub.d/50-imagekit.cfg"].data
+    )
 
 
 def test_hardening_adds_its_files(definition: ImageDefinition) -> None:

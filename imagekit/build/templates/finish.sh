@@ -28,8 +28,12 @@ if [ -n "$units" ]; then
   chroot "$root" systemctl --quiet enable $units
 fi
 
-# Keep update-grub and grub's upgrades working in the clones: they look for this directory.
+# In a clone, grub's own upgrades write the loader anew where this image starts from: EFI/BOOT, not only EFI/debian.
 mkdir -p "$root/boot/grub" "$root/boot/efi"
+for package in grub-efi-amd64 grub-efi-arm64; do
+  [ ! -e "$root/var/lib/dpkg/info/$package.list" ] ||
+    echo "$package grub2/force_efi_extra_removable boolean true" | chroot "$root" debconf-set-selections
+done
 
 # Nothing of the builder, nothing that two clones would share.
 rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/var/lib/systemd/random-seed" \
