@@ -3,7 +3,6 @@
 Every contender, ours too, runs in a mount namespace of its own in which ``/etc/apt`` names the recording mirror.
 """
 
-import contextlib
 import os
 import re
 import shutil
@@ -25,6 +24,9 @@ ESP_MIB = 64
 _MKOSI_ESP_MIB = 192  # its kernel and initial RAM disk live there
 _CHECKS = re.compile(r"Acquire::Check-(?:Valid-Until|Date) ")
 _CLASSIC = Path(__file__).with_name("debootstrap.sh")
+_MKOSI_GIVEN = ("cache", "skeleton", "sources", "prepare", "mkosi.conf")
+# mkosi holds back the initial RAM disk while packages are installed, counting on dracut.
+_PREPARE = "#!/bin/sh\nexec update-initramfs -c -k all\n"
 # systemd-nspawn, which mkosi uses, wants /run to be memory; on a machine that systemd started it is.
 _ENTER = """
 mount --bind "$1" /etc/apt
@@ -124,7 +126,7 @@ class Mkosi:
         """Write the configuration; the sources reach apt by a skeleton tree, over mkosi's own fixed ones."""
         suite = self._site.suite
         sources = self._home / "skeleton/etc/apt/sources.list.d"
-        for directory in (sources, self._home / "cache", self._home / "work"):
+        for directory in (sources, *(self._home / name for name in ("cache", "work", "sources"))):
             directory.mkdir(parents=True)
         (sources.parent / "sources.list").write_text(self._site.format_sources())
         for name in ("updates", "security"):  # mkosi writes these two itself
@@ -148,6 +150,8 @@ class Mkosi:
                 "CleanPackageMetadata": "no",
                 "Cache": self._home / "cache",
                 "SkeletonTree": self._home / "skeleton",
+                "PrepareScript": self._home / "prepare",
+                "BuildSources": self._home / "sources",  # none; its default is the directory with everything in it
             },
             "Partitions": {
                 "RootSize": f"{SIZE_MIB - _MKOSI_ESP_MIB - 4}M",
@@ -155,6 +159,9 @@ class Mkosi:
             },
             "Host": {"NspawnKeepUnit": "no" if Path("/run/systemd/system").is_dir() else "yes"},
         }
+        prepare = self._home / "prepare"
+        prepare.write_text(_PREPARE)
+        prepare.chmod(0o755)
         lines: list[str] = []
         for section, values in settings.items():
             lines += [f"[{section}]", *(f"{key}={value}" for key, value in values.items()), ""]
@@ -167,7 +174,7 @@ class Mkosi:
     def clear(self) -> None:
         """Remove the disk and what a build leaves, loop devices too."""
         detach_loops(self._home)
-        clear_directory(self._home, keep=("cache", "skeleton", "mkosi.conf", "work"))
+        clear_directory(self._home, keep=(*_MKOSI_GIVEN, "work"))
         clear_directory(self._home / "work")
 
 
@@ -217,10 +224,11 @@ def clear_directory(directory: Path, keep: Sequence[str] = ()) -> None:
 
 
 def require_packages(disk: Path, packages: Sequence[str]) -> int:
-    """Return how many packages are installed on a disk; raises when one of ``packages`` is not."""
-    with contextlib.ExitStack() as stack:
-        view = stack.enter_context(open_disk_view(disk))
+    """Return how many packages are installed on a disk; raises when it lacks one or an initial RAM disk."""
+    with open_disk_view(disk) as view:
         installed = {package.name for package in read_dpkg_packages(view.tree)}
-    if lacking := sorted(set(packages) - installed):
+        bootable = any(name.startswith("initrd.img-") for name in view.tree.names("/boot"))
+    lacking = sorted(set(packages) - installed) + ([] if bootable else ["an initial RAM disk"])
+    if lacking:
         raise VerificationFailed(f"{disk} lacks {', '.join(lacking)}, so the comparison would not be fair")
     return len(installed)

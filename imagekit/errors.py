@@ -57,6 +57,8 @@ class ToolFailed(ImagekitError):
     def __init__(self, message: str, *, detail: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.detail = detail
+        if detail:
+            self.add_note(detail)  # a traceback, of a bug or of a test, shall show it too
 
 
 class VerificationFailed(ImagekitError):

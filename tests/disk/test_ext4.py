@@ -22,7 +22,6 @@ Facts = dict[str, tuple[object, ...]]
 VARIANTS = {
     "ext2, 1 KiB blocks": ("-t", "ext2", "-b", "1024"),
     "ext2, old inodes": ("-t", "ext2", "-b", "4096", "-I", "128"),
-    "ext2, revision 0": ("-t", "ext2", "-b", "1024", "-r", "0"),
     "ext3": ("-t", "ext3", "-b", "2048"),
     "ext4, 1 KiB blocks": ("-t", "ext4", "-b", "1024"),
     "ext4, 2 KiB blocks": ("-t", "ext4", "-b", "2048"),

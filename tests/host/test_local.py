@@ -120,7 +120,8 @@ def test_killing_imagekit_kills_the_child(tmp_path: Path) -> None:
     child = int(pid_file.read_text())
     time.sleep(0.3)
     os.killpg(parent.pid, signal.SIGKILL)
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+    stat = Path(f"/proc/{child}/stat")
+    while _in_group(stat, child) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not Path(f"/proc/{child}").exists()
+    assert not _in_group(stat, child)
     end(parent)
