@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.build import space
+from imagekit.build.namespace import namespace_command
 from imagekit.build.space import explain_space, is_full, require_space
 from imagekit.errors import ExitCode, HostFailed, ToolFailed
 from imagekit.host import run
@@ -15,6 +16,7 @@ from imagekit.host import run
 FILL = """
 import sys
 from pathlib import Path
+from imagekit.build.namespace import namespace_command
 from imagekit.build.space import explain_space, require_space
 from imagekit.errors import HostFailed
 from imagekit.host import run
@@ -39,7 +41,7 @@ def test_full_and_noexec_disks_are_named(tmp_path: Path) -> None:
     place = tmp_path / "small"
     place.mkdir()
     script = 'mount -t tmpfs -o size=1m,noexec none "$1" && exec "$2" -c "$3" "$1"'
-    said = run(["unshare", "--mount", "sh", "-c", script, "sh", os.fspath(place), sys.executable, FILL])
+    said = run([*namespace_command(), "sh", "-c", script, "sh", os.fspath(place), sys.executable, FILL])
     ours, theirs, noexec = said.output.decode().splitlines()
     assert ours.startswith(f"there was no space left in {place} (")
     assert theirs.startswith(f"there was no space left in {place} (")

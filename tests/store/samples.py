@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from imagekit.build.namespace import namespace_command
 from imagekit.host import run
 from imagekit.image import Architecture, BuiltImage, Digest, DiskImage, Firmware, Package, Provenance
 from imagekit.report import Finding, NotObserved, Report, Severity, VerifiedImage
@@ -85,8 +86,7 @@ def run_program(program: str, *arguments: str | Path, mount: str | None = None) 
     """
     argv = [sys.executable, "-c", program, *(os.fspath(argument) for argument in arguments)]
     if mount is not None:
-        as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        argv = ["unshare", "--mount", *as_root, "sh", "-c", f'set -e; {mount}; exec "$@"', "sh", *argv]
+        argv = [*namespace_command(), "sh", "-c", f'set -e; {mount}; exec "$@"', "sh", *argv]
     said = json.loads(run(argv, directory=PROJECT, timeout=60).output)
     assert isinstance(said, dict)
     return said
