@@ -9,7 +9,8 @@ What is compared
 
 All install the package list of `imagekit.build.packages`, without recommended packages, from one mirror on the
 loopback interface. One untimed build of each comes first: it fills that mirror and the tool's own package cache, and
-the disks are read to see that the packages and an initial RAM disk are really there. From then on nothing crosses the network.
+the disks are read to see that the packages and an initial RAM disk are on them. From then on nothing crosses the
+network.
 
 Whom that favours
   The peers: they neither verify nor digest nor store, mkosi cannot add Debian's signed GRUB and does not try, and both

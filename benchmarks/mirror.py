@@ -67,6 +67,10 @@ def open_mirror(directory: Path, upstreams: Sequence[str]) -> Iterator[Mirror]:
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=os.fspath(directory))  # type: ignore[arg-type] # socket, address, server
 
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):  # the asking program was ended
+                super().handle()
+
         def send_head(self) -> BinaryIO | None:
             target = Path(self.translate_path(self.path))
             mirror.provide(self.path, target)

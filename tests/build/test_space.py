@@ -16,7 +16,6 @@ from imagekit.host import run
 FILL = """
 import sys
 from pathlib import Path
-from imagekit.build.namespace import namespace_command
 from imagekit.build.space import explain_space, require_space
 from imagekit.errors import HostFailed
 from imagekit.host import run
