@@ -44,7 +44,7 @@ from mirror import open_mirror
 from peers import Debootstrap, Mkosi, Site, clear_directory, require_packages, require_peers, write_etc_apt
 
 from imagekit.build.apt_sources import choose_sources, read_machine_sources
-from imagekit.build.mmdebstrap import read_default_sources
+from imagekit.build.mmdebstrap import MERGED_USR_HOOKS, read_default_sources
 from imagekit.build.packages import choose_base_packages
 from imagekit.definition.model import ImageDefinition
 from imagekit.errors import Refused
@@ -117,7 +117,7 @@ def compare(rounds: int) -> int:
     release = definition.base.release
     sources = choose_sources(read_machine_sources(), release) or read_default_sources(release.value)
     # The variant minbase, which both peers begin with, brings what the patterns name.
-    named = choose_base_packages(definition.architecture)
+    named = choose_base_packages(release, definition.architecture, merged_usr=MERGED_USR_HOOKS.is_dir())
     packages = tuple(name for name in named if not name.startswith("?"))
     upstreams = list(dict.fromkeys(source.uri.rstrip("/") for source in sources))
     with open_scratch("build") as scratch, open_mirror(scratch / "mirror", upstreams) as mirror:

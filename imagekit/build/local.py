@@ -26,7 +26,7 @@ from imagekit.build.contents import CONSOLES, QUIET, ImageFile, list_files, list
 from imagekit.build.git import read_commit
 from imagekit.build.layout import DiskLayout, plan_layout
 from imagekit.build.mke2fs import is_reproducible, write_root
-from imagekit.build.mmdebstrap import Finish, RootPlan, make_root, read_default_sources, remove_root
+from imagekit.build.mmdebstrap import MERGED_USR_HOOKS, Finish, RootPlan, make_root, read_default_sources, remove_root
 from imagekit.build.mtools import write_esp
 from imagekit.build.packages import choose_base_packages, choose_feature_packages
 from imagekit.build.render import render_template
@@ -141,7 +141,7 @@ def _plan_root(definition: ImageDefinition, cache: Path) -> tuple[RootPlan, AptR
     sources = complete_sources(choose_sources(read_machine_sources(), release), release)
     room = open_room(cache, release.value, definition.architecture.value, sources)
     update_lists(room)
-    base = choose_base_packages(definition.architecture)
+    base = choose_base_packages(release, definition.architecture, merged_usr=MERGED_USR_HOOKS.is_dir())
     extra = tuple(dict.fromkeys((*choose_feature_packages(definition.features, release), *definition.packages)))
     base_files = plan_packages(room, base)
     all_files = plan_packages(room, (*base, *extra)) if extra else base_files

@@ -16,11 +16,16 @@ from pathlib import Path
 from imagekit.build.apt import PlannedPackage, Supplies
 from imagekit.build.apt_sources import AptSource, parse_deb822, parse_one_line
 from imagekit.build.namespace import run_isolated
+from imagekit.build.packages import MERGED_USR
 from imagekit.errors import ToolFailed
 from imagekit.progress import Event, Progress
 
 # Part of the name of a cached base root: raise it when the way a base is made changes.
-RECIPE = 2
+RECIPE = 3
+# mmdebstrap's way to lay out /usr merged from the start; without it usrmerge does that, and brings all of Perl along.
+MERGED_USR_HOOKS = Path("/usr/share/mmdebstrap/hooks/merged-usr")
+# Once, at the end: the kernel's own script would make an initrd that the packages after it make again.
+_MAKE_INITRD = 'chroot "$1" update-initramfs -c -k all'
 # File capabilities (ping's) and access lists (the journal's) are part of the packages' result.
 _WITH_ATTRIBUTES = ("--numeric-owner", "--acls", "--xattrs", "--xattrs-include=security.capability")
 # What each run of mmdebstrap puts in anew, the machine's mirror first of all.
@@ -99,7 +104,9 @@ def make_root(
         base.touch()  # the age by which old bases are removed is that of their last use
         run_isolated(["tar", "--extract", *_WITH_ATTRIBUTES, "--directory", os.fspath(root), "--file", os.fspath(base)])
     else:
-        wanted = [f"--include={','.join(_included(plan.base))}"]
+        wanted = [f"--include={','.join(_included(plan.base))}", f"--customize-hook={_MAKE_INITRD}"]
+        if MERGED_USR in plan.base:
+            wanted.insert(0, f"--hook-dir={MERGED_USR_HOOKS}")
         _run_mmdebstrap("minbase", plan, plan.base_files, supplies, wanted, workdir, progress)
         progress(Event("saving the base root"))
         _save_base(root, base)
@@ -144,7 +151,9 @@ def _run_mmdebstrap(
             if line.startswith(sign):
                 progress(Event(stage))
 
-    run_isolated(argv, environment={"SOURCE_DATE_EPOCH": str(plan.epoch), "TMPDIR": os.fspath(workdir)}, on_line=tell)
+    # INITRD=No is what initramfs-tools' own script under /etc/kernel/postinst.d asks for.
+    surroundings = {"SOURCE_DATE_EPOCH": str(plan.epoch), "TMPDIR": os.fspath(workdir), "INITRD": "No"}
+    run_isolated(argv, environment=surroundings, on_line=tell)
     run_isolated(["find", os.fspath(workdir / "root/dev"), "-mindepth", "1", "-delete"])
     # apt gives these to _apt or to root, depending on who may pass through the cache; it makes them anew when it runs.
     partial = ("var/cache/apt/archives/partial", "var/lib/apt/lists/partial")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from imagekit.definition.model import Feature, Release
 from imagekit.image import Architecture
 
+MERGED_USR = "usr-is-merged"
+
 # apt patterns (apt-patterns(7)): what Debian calls a minimal system.
 _MINIMAL = ("?essential", "?priority(required)", "apt")
 
@@ -32,9 +34,14 @@ _FEATURES: dict[Feature, tuple[str, ...]] = {
 }
 
 
-def choose_base_packages(architecture: Architecture) -> tuple[str, ...]:
-    """Return what every template of this architecture has; the cached base root is made of exactly this."""
-    return (*_MINIMAL, *_BOOT[architecture], *_BASE)
+def choose_base_packages(release: Release, architecture: Architecture, *, merged_usr: bool) -> tuple[str, ...]:
+    """Return what every template of this release and architecture has; the cached base root is made of exactly this.
+
+    ``merged_usr`` says that /usr is laid out merged from the start. Debian 12 is the last release that has to be told;
+    its package usrmerge would do it afterwards.
+    """
+    told = (MERGED_USR,) if merged_usr and release is Release.BOOKWORM else ()
+    return (*_MINIMAL, *_BOOT[architecture], *_BASE, *told)
 
 
 def choose_feature_packages(features: Sequence[Feature], release: Release) -> tuple[str, ...]:
