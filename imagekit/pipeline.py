@@ -30,7 +30,8 @@ class ImageUnfit(VerificationFailed):
         failures = sum(finding.severity is Severity.FAIL for finding in report.findings)
         where = f"the disk is kept as {kept}" if kept else "add --keep to keep the disk for a look"
         counted = "1 check" if failures == 1 else f"{failures} checks"
-        super().__init__(f"{report.target} is not fit to be cloned: {counted} failed", hint=where)
+        unseen = f", {len(report.not_observed)} could not be made" if report.not_observed else ""
+        super().__init__(f"{report.target} is not fit to be cloned: {counted} failed{unseen}", hint=where)
         self.report = report
         self.kept = kept
 
@@ -71,7 +72,7 @@ def build_image(
         report = verify_built(definition, built, progress)
         if boot_test and not report.failed and not is_proven(store, built, name):
             report = prove_built(definition, built, report, settings, progress)
-        if report.failed:
+        if report.failed or report.not_observed:  # what could not be seen on our own disk has not passed
             raise ImageUnfit(report, _keep(built, settings) if options.keep else None)
         progress(Event("storing the version"))
         verified = VerifiedImage(built, report)
@@ -104,8 +105,7 @@ def verify_built(definition: "ImageDefinition", built: BuiltImage, progress: Pro
 
 def prove_built(
     definition: "ImageDefinition", built: BuiltImage, report: Report, settings: Settings, progress: Progress
-
-) -> Report:  # fmt: skip
+) -> Report:
     """Boot two clones and return the report with what they showed."""
     from imagekit.verify.boot import prove_clones
 

@@ -1,5 +1,6 @@
 """The flow: what is built is verified, then booted, then stored; what fails is not stored; no disk boots twice."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from imagekit.errors import DefinitionInvalid, StoreError
 from imagekit.image import Reference
 from imagekit.pipeline import BuildOptions, ImageUnfit, build_image, verify_stored
 from imagekit.progress import Event
+from imagekit.report import NotObserved, Report
 from imagekit.settings import Settings, read_settings
 from imagekit.store import Store, open_store
 from tests.stand_in import StandIn, make_boot_finding, make_dirty
@@ -148,6 +150,23 @@ def test_clone_that_does_not_boot_is_not_stored(
     assert [finding.check for finding in report.findings] == ["boot-ssh"]
     assert "machine-id" in report.passed
     assert report.boot is not None
+    assert store.list_versions("template") == ()
+
+
+def test_what_could_not_be_seen_is_not_stored(
+    project: Project, settings: Settings, store: Store, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that could not be made on our own disk stops the flow as a failed one does; it never counts as passed."""
+    from imagekit import verify
+
+    def verify_blindly(path: Path, *arguments: object, **options: object) -> Report:
+        report = verify_disk(path)
+        return replace(report, not_observed=(NotObserved("machine-id", "no time was left"),))
+
+    verify_disk = verify.verify_disk
+    monkeypatch.setattr(verify, "verify_disk", verify_blindly)
+    with pytest.raises(ImageUnfit, match="1 could not be made"):
+        build_image("template", project, settings, BuildOptions(boot_test=False))
     assert store.list_versions("template") == ()
 
 

@@ -30,7 +30,7 @@ def make_disk(path: Path, size: int) -> Path:
 
 @pytest.mark.parametrize("esp", [16 * MIB, 40 * MIB])
 def test_esp_holds_its_files(tmp_path: Path, esp: int) -> None:
-    """Serial, label, files and times are those asked for on FAT16 and FAT32, the boot sector holds no partition, fsck.vfat is content."""
+    """What was asked for is there on FAT16 and FAT32, the boot sector holds no partition, fsck.vfat is content."""
     layout = plan_layout(ImageDefinition(name="tiny", size=160 * MIB, esp=esp))
     disk = make_disk(tmp_path / "disk.raw", layout.size)
     write_esp(disk, layout, FILES, EPOCH)
