@@ -172,3 +172,13 @@ class BuiltImage:
 
     disk: DiskImage
     provenance: Provenance
+
+
+def format_bytes(count: int) -> str:
+    """Return a size in bytes as people read it, in binary units: ``1.4 GiB``."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

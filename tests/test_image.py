@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import DefinitionInvalid
-from imagekit.image import NAME_PATTERN, Digest, Reference, VersionId, parse_name
+from imagekit.image import NAME_PATTERN, Digest, Reference, VersionId, format_bytes, parse_name
 
 _HEX = "0123456789abcdef"
 _EDGE = string.ascii_lowercase + string.digits
@@ -134,3 +134,12 @@ def test_parse_name_says_what() -> None:
     """The message names what could not be named."""
     with pytest.raises(DefinitionInvalid, match="channel 'X'"):
         parse_name("X", what="channel")
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (2 << 30, "2.0 GiB"), (5000 << 40, "5000.0 TiB")],
+)
+def test_size_is_shown_in_binary_units(count: int, shown: str) -> None:
+    """A size in bytes is shown in the largest binary unit that keeps it above one."""
+    assert format_bytes(count) == shown

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Never
 
 import click
 
-from imagekit.cli.output import escape_control, format_size
+from imagekit.cli.output import escape_control
+from imagekit.image import format_bytes
 from imagekit.progress import Event, Progress
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _format_count(event: Event) -> str:
     if event.total <= 0:
         return f"{event.done} {event.unit}" if event.done else ""
     if event.unit == "B":
-        return f"{format_size(event.done)} of {format_size(event.total)}"
+        return f"{format_bytes(event.done)} of {format_bytes(event.total)}"
     return f"{event.done} of {event.total} {event.unit}".rstrip()
 
 

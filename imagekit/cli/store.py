@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from imagekit.cli.options import json_option, make_settings, store_option
-from imagekit.cli.output import escape_control, format_size, print_json, print_table
+from imagekit.cli.output import escape_control, print_json, print_table
+from imagekit.image import format_bytes
 
 if TYPE_CHECKING:
     from imagekit.store import Store, Version
@@ -48,8 +49,8 @@ def images(*, name: str | None, store: str | None, as_json: bool) -> None:
         for version in image.versions if name else image.versions[:1]:
             channels = ", ".join(channel for channel, target in image.channels.items() if target == version.id)
             rows.append(
-                (str(version.reference), channels or "-", version.digest.short, format_size(version.size_bytes),
-                 format_size(version.stored_bytes), str(len(version.packages)), f"{version.created:%Y-%m-%d %H:%M}")
+                (str(version.reference), channels or "-", version.digest.short, format_bytes(version.size_bytes),
+                 format_bytes(version.stored_bytes), str(len(version.packages)), f"{version.created:%Y-%m-%d %H:%M}")
             )  # fmt: skip
     print_table(("VERSION", "CHANNELS", "DIGEST", "SIZE", "STORED", "PACKAGES", "CREATED (UTC)"), rows)
     if not rows:
@@ -90,7 +91,7 @@ def _show_version(version: "Version", channels: list[str]) -> None:
         "channels": ", ".join(channels) or "-",
         "digest": str(version.digest),
         "created": f"{version.created:%Y-%m-%d %H:%M:%S} UTC by {version.created_by}",
-        "disk size": f"{format_size(version.size_bytes)}, {format_size(version.stored_bytes)} stored",
+        "disk size": f"{format_bytes(version.size_bytes)}, {format_bytes(version.stored_bytes)} stored",
         "machine": f"{version.architecture}, {version.firmware}",
         "builder": f"{provenance.builder} ({', '.join(f'{tool} {is_}' for tool, is_ in provenance.tools.items())})",
         "commit": commit if provenance.git_commit else "-",

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagekit.errors import StoreError
-from imagekit.image import Digest, DiskImage
+from imagekit.image import Digest, DiskImage, format_bytes
 from imagekit.progress import Event, Progress
 from imagekit.store.durable import sync_descriptor, sync_path
 from imagekit.store.failures import explain_os_errors
@@ -34,7 +34,7 @@ def check_space(root: Path, needed_bytes: int) -> None:
     available = free.f_bavail * free.f_frsize
     if available < needed_bytes:
         raise StoreError(
-            f"the store at {root} needs {_format_bytes(needed_bytes)} and has {_format_bytes(available)} free",
+            f"the store at {root} needs {format_bytes(needed_bytes)} and has {format_bytes(available)} free",
             hint="free some space, or choose another store with IMAGEKIT_STORE",
         )
 
@@ -168,13 +168,3 @@ def _write_at(descriptor: int, data: memoryview, position: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, position)
         data, position = data[written:], position + written
-
-
-def _format_bytes(count: int) -> str:
-    """Return a size for a sentence, in binary units."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"

@@ -19,18 +19,18 @@ from imagekit.errors import ToolMissing
 
 ONE_LINE = """\
 # See sources.list(5)
-deb http://deb.debian.org/debian bookworm main contrib # the usual
-deb-src http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian bookworm-updates main
-deb\t[ arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg ] http://security.debian.org/debian-security bookworm-security main
+deb http://deb.debian.example/debian bookworm main contrib # the usual
+deb-src http://deb.debian.example/debian bookworm main
+deb http://deb.debian.example/debian bookworm-updates main
+deb\t[ arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg ] http://security.debian.example/debian-security bookworm-security main
 
-  # deb http://deb.debian.org/debian bookworm-backports main
+  # deb http://deb.debian.example/debian bookworm-backports main
 deb http://broken.example
 """  # noqa: E501 - a recorded line
 DEB822 = """\
 # Debian 13, as its installer writes it
 Types: deb deb-src
-URIs: http://deb.debian.org/debian/
+URIs: http://deb.debian.example/debian/
 Suites: trixie
   trixie-updates
 Components: main non-free-firmware
@@ -38,7 +38,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 
 Types: deb
 # a comment inside a stanza
-URIs: http://security.debian.org/debian-security/
+URIs: http://security.debian.example/debian-security/
 Suites: trixie-security
 Components: main
 Signed-By:
@@ -50,16 +50,16 @@ Signed-By:
 
 Enabled: no
 Types: deb
-URIs: http://deb.debian.org/debian
+URIs: http://deb.debian.example/debian
 Suites: sid
 Components: main
 
 Types: deb-src
-URIs: http://deb.debian.org/debian
+URIs: http://deb.debian.example/debian
 Suites: forky
 Components: main
 """
-DEBIAN = AptSource("http://deb.debian.org/debian", "bookworm", ("main",))
+DEBIAN = AptSource("http://deb.debian.example/debian", "bookworm", ("main",))
 
 
 def test_one_line_entries_are_read() -> None:
@@ -76,9 +76,9 @@ def test_one_line_entries_are_read() -> None:
 def test_deb822_stanzas_are_read() -> None:
     """Every suite of an enabled binary stanza counts; an embedded key means the default keyring."""
     assert tuple(parse_deb822(DEB822)) == (
-        AptSource("http://deb.debian.org/debian/", "trixie", ("main", "non-free-firmware"), str(KEYRING)),
-        AptSource("http://deb.debian.org/debian/", "trixie-updates", ("main", "non-free-firmware"), str(KEYRING)),
-        AptSource("http://security.debian.org/debian-security/", "trixie-security", ("main",), ""),
+        AptSource("http://deb.debian.example/debian/", "trixie", ("main", "non-free-firmware"), str(KEYRING)),
+        AptSource("http://deb.debian.example/debian/", "trixie-updates", ("main", "non-free-firmware"), str(KEYRING)),
+        AptSource("http://security.debian.example/debian-security/", "trixie-security", ("main",), ""),
     )
 
 
@@ -90,9 +90,9 @@ def test_disabled_stanza_does_not_count(word: str) -> None:
 
 def test_key_fingerprint_means_the_default_keyring() -> None:
     """A fingerprint chooses a key from a keyring that the room does not have; Debian's own decides then."""
-    (source,) = parse_one_line("deb [signed-by=0123ABCD] http://deb.debian.org/debian bookworm main")
+    (source,) = parse_one_line("deb [signed-by=0123ABCD] http://deb.debian.example/debian bookworm main")
     assert source.signed_by == ""
-    assert source.format_line() == f"deb [signed-by={KEYRING}] http://deb.debian.org/debian bookworm main"
+    assert source.format_line() == f"deb [signed-by={KEYRING}] http://deb.debian.example/debian bookworm main"
 
 
 def test_machine_is_read_in_apts_order(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ VENDORS = [
     "deb https://deb.nodesource.com/node_20.x nodistro main",
     "deb [signed-by=/k.gpg] https://apt.postgresql.org/pub/repos/apt bookworm-pgdg main",
     "deb https://download.docker.com/linux/debian bookworm stable",
-    "deb http://deb.debian.org/debian bookworm-backports main",
+    "deb http://deb.debian.example/debian bookworm-backports main",
 ]
 
 

@@ -25,7 +25,7 @@ from imagekit.errors import DefinitionInvalid
 from imagekit.host import run
 from imagekit.image import Architecture
 
-SOURCES = "deb http://deb.debian.org/debian bookworm main\n"
+SOURCES = "deb http://deb.debian.example/debian bookworm main\n"
 
 
 def contents(definition: ImageDefinition) -> dict[str, ImageFile]:

@@ -75,8 +75,8 @@ FILES: dict[str, str | bytes] = {
     },
     "/etc/systemd/network/80-dhcp.network": "[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n",
     "/etc/apt/sources.list": (
-        "deb http://deb.debian.org/debian bookworm main\n"
-        "deb http://security.debian.org/debian-security bookworm-security main\n"
+        "deb http://deb.debian.example/debian bookworm main\n"
+        "deb http://security.debian.example/debian-security bookworm-security main\n"
     ),
     "/etc/apt/apt.conf.d/70debconf": 'DPkg::Pre-Install-Pkgs {"/usr/sbin/dpkg-preconfigure --apt || true";};\n',
     "/var/lib/apt/lists/lock": "",

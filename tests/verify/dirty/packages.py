@@ -51,7 +51,7 @@ DIRT = (
         "no-security",
         WARN,
         "sources.list",
-        wrote("/etc/apt/sources.list", "deb http://deb.debian.org/debian bookworm main\n"),
+        wrote("/etc/apt/sources.list", "deb http://deb.debian.example/debian bookworm main\n"),
     ),
     Dirt("apt-lists", "lists", INFO, "/var/lib/apt/lists", wrote("/var/lib/apt/lists/deb_Packages", "x" * 100)),
     Dirt("build-leftovers", "policy", FAIL, "policy-rc.d", wrote("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")),
