@@ -73,6 +73,8 @@ class Window:
 class RawDisk:
     """A raw disk file. Use as a context manager: the file is closed at the end of the block. Never written to."""
 
+    format = "raw"
+
     def __init__(self, path: Path, descriptor: int, size: int) -> None:
         self.path = path
         self.size = size

@@ -6,7 +6,7 @@ that asks them all and writes the report, ``report_text`` how the report reads.
 
 from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
 from imagekit.verify.report_text import render_json, render_junit, render_text
-from imagekit.verify.run import explain, list_checks, verify_directory, verify_disk
+from imagekit.verify.run import explain, list_checks, parse_profile, verify_directory, verify_disk
 from imagekit.verify.view import CannotSee, View
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "View",
     "explain",
     "list_checks",
+    "parse_profile",
     "render_json",
     "render_junit",
     "render_text",

@@ -1,7 +1,8 @@
 """A check as a value: what it looks for, how bad that is, why it hurts, how to mend it, and the function that looks."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from imagekit.image import Architecture, Firmware
@@ -10,14 +11,19 @@ from imagekit.verify.view import View
 
 
 class Profile(StrEnum):
-    """What the image is meant to become; a check belongs to one or more of them."""
+    """What the target is or is meant to become; a check belongs to one or more of them."""
 
-    TEMPLATE = "template"
-    CONTAINER = "container"
+    TEMPLATE = "template"  # about to be cloned
+    CLONE = "clone"  # a machine that runs: identity exists and is its own, leases and logs are normal
+    SD_IMAGE = "sd-image"  # a NixOS card for a Raspberry Pi
+    CONTAINER = "container"  # the root of an LXC container: no boot, disk, kernel or agent of its own
 
 
+# What a check is for, as the four usual answers; others are written out in the check.
 EVERYWHERE = (Profile.TEMPLATE, Profile.CONTAINER)
 MACHINES = (Profile.TEMPLATE,)
+CLONES_TOO = (Profile.TEMPLATE, Profile.CLONE, Profile.CONTAINER)
+ALL_PROFILES = tuple(Profile)
 
 
 class Subject(StrEnum):
@@ -28,12 +34,17 @@ class Subject(StrEnum):
     SSH = "ssh"
     ACCOUNTS = "accounts"
     SECRETS = "secrets"
+    CREDENTIALS = "credentials"
     NETWORK = "network"
     BOOT = "boot"
     DISK = "disk"
     PACKAGES = "packages"
     TRACES = "traces"
+    AGENTS = "agents"
     HYPERVISOR = "hypervisor"
+    VM_CONFIG = "vm-config"
+    SD_IMAGE = "sd-image"
+    POLICY = "policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +52,17 @@ class Policy:
     """What the image's definition allows and asks for.
 
     ``allow_users`` are accounts that the definition names: they, their keys and a sudoers file about nobody else are
-    meant to be there.
+    meant to be there. ``profile`` is the one being verified, for a check whose rule turns around with it. ``deep``
+    asks for what takes seconds: free blocks, slack, whole files. ``today`` is what ages are measured against.
     """
 
     allow_users: tuple[str, ...] = ()
     firmware: Firmware = Firmware.OVMF
     architecture: Architecture = Architecture.AMD64
+    profile: Profile = Profile.TEMPLATE
+    deep: bool = False
+    secure_boot: bool = False
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from imagekit.disk.container import Disk, open_disk
 from imagekit.disk.ext4 import Ext4
 from imagekit.disk.fat import Fat
 from imagekit.disk.gpt import NoPartitionTable, Partition, PartitionTable, read_gpt
 from imagekit.disk.probe import FilesystemKind, open_filesystem, probe_filesystem
-from imagekit.disk.raw import RawDisk, Window, open_raw
+from imagekit.disk.raw import Window
 from imagekit.disk.tree import FileTree
 from imagekit.errors import ImageDamaged, VerificationFailed
 from imagekit.verify.mounts import mount_volumes
@@ -36,7 +37,7 @@ def open_disk_view(path: Path) -> Iterator[View]:
     Raises :class:`VerificationFailed` when the file is no raw disk, or holds no operating system or more than one, and
     :class:`ImageDamaged` when what is needed to find that out contradicts itself.
     """
-    with open_raw(path) as disk:
+    with open_disk(path) as disk:
         table = _read_table(disk)
         volumes = _open_volumes(disk, table)
         root = _find_root(volumes)
@@ -48,18 +49,19 @@ def open_disk_view(path: Path) -> Iterator[View]:
             table=table,
             volumes=volumes,
             root_volume=root,
+            disk=disk,
             esp=None if esp is None or esp.filesystem is None else FileTree(esp.filesystem, ignore_case=True),
         )
 
 
-def _read_table(disk: RawDisk) -> PartitionTable | None:
+def _read_table(disk: Disk) -> PartitionTable | None:
     try:
         return read_gpt(disk)
     except NoPartitionTable:
         return None
 
 
-def _open_volumes(disk: RawDisk, table: PartitionTable | None) -> tuple[Volume, ...]:
+def _open_volumes(disk: Disk, table: PartitionTable | None) -> tuple[Volume, ...]:
     """Open every filesystem; a disk without a table may be one filesystem from its first byte."""
     if table is None:
         return (_open_volume(disk.window(0, disk.size), None),)

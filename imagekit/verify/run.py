@@ -5,7 +5,6 @@ of its own (``image-damaged``), and the check itself is not observed.
 """
 
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,7 +14,7 @@ import imagekit
 from imagekit.errors import DefinitionInvalid, ImageDamaged, VerificationFailed
 from imagekit.progress import Event, Progress, silent
 from imagekit.report import Finding, NotObserved, Report, Severity
-from imagekit.verify.check import Check, Policy, Profile, Seen
+from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
 from imagekit.verify.checks import CHECKS
 from imagekit.verify.directory_view import open_directory_view
 from imagekit.verify.disk_view import open_disk_view
@@ -30,22 +29,18 @@ _RANK = {Severity.FAIL: 0, Severity.WARN: 1, Severity.INFO: 2}
 DAMAGED = "image-damaged"
 
 
-def verify_disk(
-    path: Path, policy: Policy | None = None, *, profile: str = Profile.TEMPLATE, progress: Progress = silent
-) -> Report:
-    """Check the raw disk at ``path`` and return the report; nothing is written, mounted or repaired.
+def verify_disk(path: Path, policy: Policy | None = None, *, progress: Progress = silent) -> Report:
+    """Check the disk image at ``path`` and return the report; nothing is written, mounted or repaired.
 
-    Raises :class:`VerificationFailed` when the file is no raw disk or holds no operating system or several, and
-    :class:`DefinitionInvalid` for an unknown profile. A damaged disk gives a report that says so.
+    Raises :class:`VerificationFailed` when the file is no disk or holds no operating system or several. A damaged disk
+    gives a report that says so.
     """
-    return _verify(path, ViewKind.DISK, open_disk_view, policy, profile, progress)
+    return verify_view(open_disk_view(path), ViewKind.DISK, str(path), policy or Policy(), progress)
 
 
-def verify_directory(
-    path: Path, policy: Policy | None = None, *, profile: str = Profile.TEMPLATE, progress: Progress = silent
-) -> Report:
+def verify_directory(path: Path, policy: Policy | None = None, *, progress: Progress = silent) -> Report:
     """Check the tree under directory ``path``; what only a disk has is not observed. Raises as :func:`verify_disk`."""
-    return _verify(path, ViewKind.DIRECTORY, open_directory_view, policy, profile, progress)
+    return verify_view(open_directory_view(path), ViewKind.DIRECTORY, str(path), policy or Policy(), progress)
 
 
 def list_checks(profile: str | None = None) -> tuple[Check, ...]:
@@ -91,28 +86,25 @@ def explain(check_id: str) -> str:
     )
 
 
-def _verify(
-    path: Path,
-    kind: ViewKind,
-    open_view: Callable[[Path], AbstractContextManager[View]],
-    policy: Policy | None,
-    profile: str,
-    progress: Progress,
+def verify_view(
+    opening: AbstractContextManager[View], kind: ViewKind, target: str, policy: Policy, progress: Progress
 ) -> Report:
-    checks = list_checks(parse_profile(profile))
+    """Run the checks of the policy's profile over a view that ``opening`` opens; the report calls it ``target``."""
+    checks = select_checks(policy.profile, kind)
     started, clock = datetime.now(UTC), time.monotonic()
     recorder = _Recorder()
     try:
-        with open_view(path) as view:
+        with opening as view:
+            checks = select_checks(policy.profile, kind, with_vm_config=view.has_vm_config)
             view.deadline = clock + _SECONDS
-            recorder.run(checks, view, policy or Policy(), view.deadline, progress)
+            recorder.run(checks, view, policy, view.deadline, progress)
     except ImageDamaged as damage:  # before any check could run
-        recorder.note_damage(path.name, damage)
+        recorder.note_damage(Path(target).name, damage)
         recorder.not_observed += [NotObserved(check.id, "the image is damaged") for check in checks]
     return Report(
-        target=escape(str(path)),
+        target=escape(target),
         view=kind.value,
-        profile=profile,
+        profile=policy.profile.value,
         tool_version=imagekit.__version__,
         started=started,
         duration_seconds=round(time.monotonic() - clock, 3),
@@ -120,6 +112,19 @@ def _verify(
         not_observed=tuple(recorder.not_observed),
         passed=tuple(recorder.passed),
     )
+
+
+def select_checks(profile: Profile, kind: ViewKind, *, with_vm_config: bool = False) -> tuple[Check, ...]:
+    """Return the checks of a profile that are about this kind of target.
+
+    Those of a VM's configuration are about the VM and not about its disk: they are made when one was given, and are
+    the only ones when nothing else was.
+    """
+    about_vm = tuple(check for check in CHECKS if check.subject is Subject.VM_CONFIG and profile in check.profiles)
+    if kind is ViewKind.VM_CONFIG:
+        return about_vm
+    others = tuple(check for check in CHECKS if check.subject is not Subject.VM_CONFIG and profile in check.profiles)
+    return (*others, *about_vm) if with_vm_config else others
 
 
 class _Recorder:

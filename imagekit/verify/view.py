@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from imagekit.disk.tree import FileTree, FileType, Node
 
 if TYPE_CHECKING:
+    from imagekit.disk.container import Disk
     from imagekit.disk.ext4 import Ext4
     from imagekit.disk.fat import Fat
     from imagekit.disk.gpt import Partition, PartitionTable
     from imagekit.disk.probe import FilesystemKind
+    from imagekit.verify.live import LiveFacts
+    from imagekit.verify.vm_config import VmConfig
 
 Answer = TypeVar("Answer")
 ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"  # UEFI specification 2.10, table 5.7
@@ -39,6 +42,15 @@ class ViewKind(StrEnum):
 
     DISK = "disk"
     DIRECTORY = "directory"
+    SSH = "ssh"
+    VM_CONFIG = "vm-config"
+
+
+_BLIND = {
+    ViewKind.DIRECTORY: "a directory has no partitions or filesystems to look at",
+    ViewKind.SSH: "a running machine's partitions and filesystems are not read over SSH",
+    ViewKind.VM_CONFIG: "a VM's configuration says nothing about what is on its disk",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,9 @@ class View:
         volumes: "tuple[Volume, ...]" = (),
         root_volume: Volume | None = None,
         esp: FileTree | None = None,
+        disk: "Disk | None" = None,
+        vm_config: "VmConfig | None" = None,
+        live: "LiveFacts | None" = None,
     ) -> None:
         self.kind = kind
         self.tree = tree
@@ -81,6 +96,9 @@ class View:
         self._volumes = volumes
         self._root_volume = root_volume
         self._esp = esp
+        self._disk = disk
+        self._vm_config = vm_config
+        self._live = live
         self._answers: dict[object, object] = {}
         self.deadline: float | None = None  # of time.monotonic(), in seconds; reading and walking end with it
 
@@ -138,7 +156,7 @@ class View:
 
     def _need_disk(self) -> None:
         if not self.has_disk:
-            raise CannotSee("a directory has no partitions or filesystems to look at")
+            raise CannotSee(_BLIND[self.kind])
 
     def partition_table(self) -> "PartitionTable | None":
         """Return the GPT, or ``None`` when the disk has none; raises :class:`CannotSee` for a directory."""
@@ -164,6 +182,32 @@ class View:
         """
         self._need_disk()
         return self._esp
+
+    def disk(self) -> "Disk":
+        """Return the disk's bytes; raises :class:`CannotSee` for a view that has none."""
+        self._need_disk()
+        if self._disk is None:
+            raise CannotSee("the bytes of the disk are not at hand")
+        return self._disk
+
+    # -- the machine around the disk -------------------------------------------------------------------------------
+
+    @property
+    def has_vm_config(self) -> bool:
+        """Say whether a Proxmox VM's configuration was given with the target."""
+        return self._vm_config is not None
+
+    def vm_config(self) -> "VmConfig":
+        """Return the Proxmox VM's configuration; raises :class:`CannotSee` when none was given."""
+        if self._vm_config is None:
+            raise CannotSee("no VM configuration was given")
+        return self._vm_config
+
+    def live(self) -> "LiveFacts":
+        """Return what only a running machine tells; raises :class:`CannotSee` when the target does not run."""
+        if self._live is None:
+            raise CannotSee("only a running machine tells")
+        return self._live
 
     # -- facts -----------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ def assert_reported(report: Report, dirt: Dirt) -> None:
 def test_dirty_tree_is_reported(dirt: Dirt, tree: Path) -> None:
     """A change to the tree makes its check report it."""
     dirt.change(tree)
-    assert_reported(verify_directory(tree), dirt)
+    assert_reported(verify_directory(tree, dirt.policy), dirt)
 
 
 @pytest.mark.parametrize("dirt", ROOT_DIRT, ids=str)
@@ -35,14 +35,14 @@ def test_dirty_root_is_reported_on_a_disk(dirt: Dirt, tree: Path, disk: Path, tm
     dirt.change(tree)
     make_root_filesystem(tree, tmp_path / "root.ext4")
     splice(disk, ROOT_OFFSET, tmp_path / "root.ext4")
-    assert_reported(verify_disk(disk), dirt)
+    assert_reported(verify_disk(disk, dirt.policy), dirt)
 
 
 @pytest.mark.parametrize("dirt", DISK_DIRT, ids=str)
 def test_dirty_disk_is_reported(dirt: Dirt, disk: Path) -> None:
     """A change to the disk's own bytes makes its check report it."""
     dirt.change(disk)
-    assert_reported(verify_disk(disk), dirt)
+    assert_reported(verify_disk(disk, dirt.policy), dirt)
 
 
 def test_every_check_has_dirt() -> None:

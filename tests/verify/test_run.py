@@ -15,11 +15,13 @@ from imagekit.verify import (
     CannotSee,
     Check,
     Policy,
+    Profile,
     Seen,
     Subject,
     View,
     explain,
     list_checks,
+    parse_profile,
     render_json,
     render_junit,
     render_text,
@@ -38,18 +40,11 @@ from tests.verify.clean_tree import (
     splice,
     write,
 )
-from tests.verify.dirty import ALL_DIRT
+from tests.verify.dirty import ALL_DIRT, DISK_DIRT, ROOT_DIRT, TREE_DIRT
 from tests.verify.dirty.change import HASH, PRIVATE_KEY, PUBLIC_KEY
 
-NEED_A_DISK = {
-    "uefi-fallback",
-    "uefi-binary",
-    "boot-references",
-    "partition-table",
-    "fs-clean",
-    "disk-growth",
-    "fstab-devices",
-}
+# A check that a directory can show dirty has dirt for one; the others need a disk.
+NEED_A_DISK = {dirt.check for dirt in (*ROOT_DIRT, *DISK_DIRT)} - {dirt.check for dirt in TREE_DIRT}
 
 
 def with_check(monkeypatch: pytest.MonkeyPatch, find: object) -> None:
@@ -82,7 +77,7 @@ def test_clean_directory_passes_what_it_shows(clean_tree: Path) -> None:
 
 def test_container_profile_leaves_machine_checks_out(clean_tree: Path) -> None:
     """A container has no boot, disk or agent, so those checks are not even counted."""
-    report = verify_directory(clean_tree, profile="container")
+    report = verify_directory(clean_tree, Policy(profile=Profile.CONTAINER))
     assert not count_everything(report) & (NEED_A_DISK | {"qemu-guest-agent", "cloud-init-installed"})
     assert "account-passwords" in report.passed
 
@@ -90,7 +85,7 @@ def test_container_profile_leaves_machine_checks_out(clean_tree: Path) -> None:
 def test_unknown_profile_is_refused(clean_tree: Path) -> None:
     """A profile that does not exist is the operator's error, with the names that do."""
     with pytest.raises(DefinitionInvalid) as caught:
-        verify_directory(clean_tree, profile="templat")
+        parse_profile("templat")
     assert "template" in (caught.value.hint or "")
 
 

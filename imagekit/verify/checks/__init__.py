@@ -3,28 +3,31 @@
 from imagekit.verify.check import Check
 from imagekit.verify.checks import (
     accounts,
+    agents,
     boot,
     cloud_init,
+    clusters,
+    credentials,
     disk,
+    filesystems,
     hypervisor,
     identity,
+    initramfs,
+    live,
     network,
     packages,
+    sd_image,
     secrets,
     ssh,
+    state,
     traces,
+    updates,
+    vm_config,
 )
 
-CHECKS: tuple[Check, ...] = (
-    *identity.CHECKS,
-    *cloud_init.CHECKS,
-    *ssh.CHECKS,
-    *accounts.CHECKS,
-    *secrets.CHECKS,
-    *network.CHECKS,
-    *boot.CHECKS,
-    *disk.CHECKS,
-    *packages.CHECKS,
-    *traces.CHECKS,
-    *hypervisor.CHECKS,
-)
+# In the order of a clone's life: who it is, who may enter, whether it boots, what it carries along.
+_SUBJECTS = (
+    identity, cloud_init, ssh, accounts, secrets, credentials, network, state, boot, initramfs, disk, filesystems,
+    packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, live,
+)  # fmt: skip
+CHECKS: tuple[Check, ...] = tuple(check for subject in _SUBJECTS for check in subject.CHECKS)

@@ -1,15 +1,38 @@
-"""For every check, what makes a clean template dirty: a change to the tree, or to the disk made from it."""
+"""For every check, what makes a clean template dirty: a change to the tree, or to the disk made from it.
 
-from tests.verify.dirty import accounts, cloud_init, identity, network, packages, ssh
-from tests.verify.dirty.disk import DISK_DIRT, ROOT_DIRT
+A module here may have ``DIRT`` (changes to the tree, judged as a directory), ``ROOT_DIRT`` (changes to the tree that
+only a disk can judge), ``DISK_DIRT`` (changes to the disk's bytes) and ``KIN``: for a check, the others that its dirt really
+causes too.
+"""
+
+from types import ModuleType
+
+from tests.verify.dirty import accounts, cloud_init, disk, identity, network, packages, ssh
+from tests.verify.dirty.change import Dirt
 
 __all__ = ["ALL_DIRT", "DISK_DIRT", "KIN", "ROOT_DIRT", "TREE_DIRT"]
 
-TREE_DIRT = (*identity.DIRT, *cloud_init.DIRT, *ssh.DIRT, *accounts.DIRT, *network.DIRT, *packages.DIRT)
+_MODULES: tuple[ModuleType, ...] = (
+    identity,
+    cloud_init,
+    ssh,
+    accounts,
+    network,
+    packages,
+    disk,
+)
+
+
+def _collect(name: str) -> tuple[Dirt, ...]:
+    return tuple(each for module in _MODULES for each in getattr(module, name, ()))
+
+
+TREE_DIRT = _collect("DIRT")
+ROOT_DIRT = _collect("ROOT_DIRT")
+DISK_DIRT = _collect("DISK_DIRT")
 ALL_DIRT = (*TREE_DIRT, *ROOT_DIRT, *DISK_DIRT)
 
-# What else a dirt of this check may report, because it really causes that too.
-KIN = {
+KIN: dict[str, set[str]] = {
     "first-boot-wizard": {"machine-id"},
     "hostname": {"preserve-hostname"},
     "cloud-init-installed": {"ssh-host-key-regeneration"},
@@ -21,3 +44,6 @@ KIN = {
     "partition-table": {"fstab-devices", "uefi-fallback"},
     "uefi-fallback": {"fstab-devices"},
 }
+for _module in _MODULES:
+    for _check, _kin in getattr(_module, "KIN", {}).items():
+        KIN[_check] = KIN.get(_check, set()) | _kin

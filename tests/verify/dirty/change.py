@@ -1,10 +1,11 @@
 """What dirt is: a named change to a clean template, and the finding that it must cause."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagekit.report import Severity
+from imagekit.verify import Policy
 from tests.verify.clean_tree import append, link, remove, replace, write
 
 FAIL, WARN, INFO = Severity.FAIL, Severity.WARN, Severity.INFO
@@ -25,6 +26,7 @@ class Dirt:
     severity: Severity
     path: str
     change: Callable[[Path], None]
+    policy: Policy = field(default_factory=Policy)  # what it is judged by: profile, deep, what the definition allows
 
     def __str__(self) -> str:
         return f"{self.check}-{self.name}"

@@ -1,0 +1,5 @@
+"""Cluster members and databases whose identity must not exist twice."""
+
+from imagekit.verify.check import Check
+
+CHECKS: tuple[Check, ...] = ()

@@ -1,0 +1,5 @@
+"""The configuration of the Proxmox VM: firmware, drives, agent, leftovers."""
+
+from imagekit.verify.check import Check
+
+CHECKS: tuple[Check, ...] = ()
