@@ -4,7 +4,7 @@ A :class:`VerifiedImage` is the only thing the store accepts, so an image cannot
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from imagekit.image import BuiltImage
@@ -18,6 +18,15 @@ class Severity(StrEnum):
     FAIL = "fail"
     WARN = "warn"
     INFO = "info"
+
+
+class Profile(StrEnum):
+    """What the target is or is meant to become; a check belongs to one or more of them."""
+
+    TEMPLATE = "template"  # about to be cloned
+    CLONE = "clone"  # a machine that runs: identity exists and is its own, leases and logs are normal
+    SD_IMAGE = "sd-image"  # a NixOS card for a Raspberry Pi
+    CONTAINER = "container"  # the root of an LXC container: no boot, disk, kernel or agent of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +50,24 @@ class NotObserved:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A finding that the definition allows, with its reason, and the last day on which it does.
+
+    ``local_only`` marks what may be allowed for a build that stays here, and never for one that is published.
+    """
+
+    finding: Finding
+    reason: str
+    until: date | None = None
+    local_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The outcome of one verification: ``passed`` lists check ids whose data was read and found good.
 
     ``boot`` holds what two booted clones showed (facts by clone name), or ``None`` when no clone was booted.
+    ``suppressed`` are findings that the definition allows; they count for nothing and are kept.
     """
 
     target: str
@@ -57,11 +80,22 @@ class Report:
     not_observed: tuple[NotObserved, ...]
     passed: tuple[str, ...]
     boot: dict[str, object] | None = None
+    suppressed: tuple[Suppressed, ...] = ()
 
     @property
     def failed(self) -> bool:
-        """Say whether any finding is a ``fail``, or a check that had to be made could not be."""
+        """Say whether any finding is a ``fail``."""
         return any(finding.severity is Severity.FAIL for finding in self.findings)
+
+    @property
+    def failed_strictly(self) -> bool:
+        """Say whether anything is worse than a hint, or could not be looked at."""
+        return bool(self.not_observed) or any(finding.severity is not Severity.INFO for finding in self.findings)
+
+    @property
+    def fit_to_publish(self) -> bool:
+        """Say whether nothing failed and nothing was let pass that may only be let pass for a build that stays here."""
+        return not self.failed and not any(each.local_only for each in self.suppressed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from imagekit.definition.describe import describe_image, describe_project
 from imagekit.definition.model import (
     GIB,
     MIB,
+    Allowance,
     Base,
     DriveBus,
     Feature,
@@ -14,8 +15,10 @@ from imagekit.definition.model import (
     Promtail,
     Release,
     RootLogin,
+    SeverityOverride,
     SshPolicy,
     User,
+    VerifyPolicy,
 )
 from imagekit.definition.read import FILE_NAME, Project, read_project
 from imagekit.definition.starter import render_starter
@@ -24,6 +27,7 @@ __all__ = [
     "FILE_NAME",
     "GIB",
     "MIB",
+    "Allowance",
     "Base",
     "DriveBus",
     "Feature",
@@ -35,8 +39,10 @@ __all__ = [
     "Promtail",
     "Release",
     "RootLogin",
+    "SeverityOverride",
     "SshPolicy",
     "User",
+    "VerifyPolicy",
     "describe_image",
     "describe_project",
     "read_project",

@@ -1,6 +1,7 @@
 """Definitions as JSON documents: for ``imagekit config --json``, and as the provenance of what was built from them."""
 
 from dataclasses import fields, is_dataclass
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def _describe(value: object, key: str) -> object:
         return [_describe(item, key) for item in value]
     if isinstance(value, StrEnum):
         return value.value
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Path):
         return {"name": value.name, "sha256": _digest(value)}
     if isinstance(value, int) and key == "mode":

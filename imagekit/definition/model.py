@@ -1,10 +1,12 @@
 """What an operator can say about an image, as frozen values with the defaults of ``imagekit build template``."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 
 from imagekit.image import Architecture, Firmware
+from imagekit.report import Profile, Severity
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -111,6 +113,39 @@ class Promtail:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """A finding of ``check`` that is meant to be there: where, why, and the last day on which it may be."""
+
+    check: str
+    path: str = ""
+    reason: str = ""
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityOverride:
+    """How bad this image's operator holds every finding of ``check`` to be."""
+
+    check: str
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyPolicy:
+    """What verification lets pass in this image, and what it forbids beyond its own checks.
+
+    In ``forbid_paths`` ``*`` and ``?`` stand for parts of a path; ``forbid_text`` is searched for where secrets are.
+    """
+
+    profile: Profile = Profile.TEMPLATE
+    allow_users: tuple[str, ...] = ()
+    allow: tuple[Allowance, ...] = ()
+    severity: tuple[SeverityOverride, ...] = ()
+    forbid_paths: tuple[str, ...] = ()
+    forbid_text: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ImageDefinition:
     """One ``[images.NAME]``, complete: every value is either the operator's or the default written here.
 
@@ -136,3 +171,4 @@ class ImageDefinition:
     vm_id: int = 9000
     boot_test: bool = True
     channels: tuple[str, ...] = ("candidate", "stable")
+    verify: VerifyPolicy = field(default_factory=VerifyPolicy)

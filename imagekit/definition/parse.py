@@ -24,6 +24,7 @@ from imagekit.definition.lint import (
 from imagekit.definition.model import (
     GIB,
     MIB,
+    Allowance,
     Base,
     DriveBus,
     Feature,
@@ -36,12 +37,23 @@ from imagekit.definition.model import (
     RootLogin,
     SshPolicy,
     User,
+    VerifyPolicy,
 )
 from imagekit.definition.names import read_channel, read_package, read_timezone, read_url, read_vm_id
 from imagekit.definition.problems import Problems, Wrong, name_type, quote
 from imagekit.definition.toml_file import TomlFile
 from imagekit.definition.values import Reader, Scope, read_boolean, read_choice, read_each, read_size
+from imagekit.definition.verification import (
+    read_check_id,
+    read_day,
+    read_finding_path,
+    read_forbidden_text,
+    read_pattern,
+    read_reason,
+    read_severities,
+)
 from imagekit.image import NAME_PATTERN, Architecture, Firmware
+from imagekit.report import Profile
 
 SMALLEST_DISK = GIB
 SMALLEST_ESP = 33 * MIB  # 65525 clusters of 512 bytes and their tables: what Microsoft's FAT specification calls FAT32
@@ -128,6 +140,32 @@ USER = Table(
     required=("name",),
     find=find_user_contradictions,
 )
+ALLOWANCE = Table(
+    Allowance,
+    {"check": read_check_id, "path": read_finding_path, "reason": read_reason, "until": read_day},
+    required=("check",),
+)
+
+
+def _read_allowance(value: object, scope: Scope) -> Allowance | None:
+    """Return an allowance: a table, or a bare id, which verification answers with the question why."""
+    if isinstance(value, str):
+        return Allowance(read_check_id(value, scope))
+    allowance: Allowance | None = ALLOWANCE.read(value, scope)
+    return allowance
+
+
+VERIFY = Table(
+    VerifyPolicy,
+    {
+        "profile": read_choice(_by_name(Profile)),
+        "allow_users": read_each(read_account, unique=str),
+        "allow": read_each(_read_allowance, unique=lambda each: (each.check, each.path)),
+        "severity": read_severities,
+        "forbid_paths": read_each(read_pattern, unique=str),
+        "forbid_text": read_each(read_forbidden_text, unique=str),
+    },
+)
 IMAGE = Table(
     ImageDefinition,
     {
@@ -149,10 +187,11 @@ IMAGE = Table(
         "vm_id": read_vm_id,
         "boot_test": read_boolean,
         "channels": read_each(read_channel, unique=str),
+        "verify": VERIFY.read,
     },
     find=find_image_contradictions,
 )
-TABLES = {"": IMAGE, "base": BASE, "ssh": SSH, "promtail": PROMTAIL, "files": FILE, "users": USER}
+TABLES = {"": IMAGE, "base": BASE, "ssh": SSH, "promtail": PROMTAIL, "verify": VERIFY, "files": FILE, "users": USER}
 """Every table that an ``[images.NAME]`` has, by its key there; the empty one is the image's own."""
 
 

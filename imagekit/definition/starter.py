@@ -4,7 +4,7 @@ change it."""
 import json
 from enum import StrEnum
 
-from imagekit.definition.model import Base, ImageDefinition, Release, SshPolicy
+from imagekit.definition.model import Base, ImageDefinition, Release, SshPolicy, VerifyPolicy
 from imagekit.definition.size import format_size
 
 _HEAD = """\
@@ -35,6 +35,14 @@ _BASE_KEYS = (
     ("release", 'Debian "12" (bookworm) or "13" (trixie).'),
 )
 _SSH_KEYS = (("root_login", '"no", or "prohibit-password": root with a key. Passwords never open a clone.'),)
+_VERIFY_KEYS = (
+    ("profile", 'What the image is judged as: "template", "clone", "sd-image" or "container".'),
+    ("allow_users", "Accounts that may be in the image, beside those of its users."),
+    ("allow", 'Findings that are meant to be there: {check = "…", path = "…", reason = "…", until = 2027-01-31}.'),
+    ("severity", 'How bad a check\'s findings are, such as {logs = "fail"}.'),
+    ("forbid_paths", 'What else must not be in the image, such as ["/opt/build/*"].'),
+    ("forbid_text", "What no file may contain, such as the name of an internal server."),
+)
 
 # Nobody has the private half of this key: its 32 bytes were drawn at random.
 _EXAMPLE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFxQyRpQ5xZza2bBWTk0hp/cN+2ax4cIJPWW/synBeg/ ops@example"
@@ -83,6 +91,9 @@ def render_starter() -> str:
         + _render_keys(_BASE_KEYS, image.base)
         + "\n[images.template.ssh]\n"
         + _render_keys(_SSH_KEYS, image.ssh)
+        + "\n# What verification lets pass, and what it forbids beyond its own checks.\n"
+        + "[images.template.verify]\n"
+        + _render_keys(_VERIFY_KEYS, image.verify)
         + _BLOCKS
     )
 
@@ -102,11 +113,13 @@ def render_value(key: str, value: object) -> str:
             return f'"{value:04o}"'
         case int():
             return str(value)
+        case () if key == "severity":
+            return "{}"
         case tuple():
             return f"[{', '.join(render_value(key, item) for item in value)}]"
         case _:
             raise TypeError(f"{key} has no simple TOML form")
 
 
-def _render_keys(keys: tuple[tuple[str, str], ...], noun: ImageDefinition | Base | SshPolicy) -> str:
+def _render_keys(keys: tuple[tuple[str, str], ...], noun: ImageDefinition | Base | SshPolicy | VerifyPolicy) -> str:
     return "".join(f"# {why}\n#{key} = {render_value(key, getattr(noun, key))}\n" for key, why in keys)

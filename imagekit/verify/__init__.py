@@ -4,9 +4,10 @@
 that asks them all and writes the report, ``report_text`` how the report reads.
 """
 
+from imagekit.verify.catalogue import explain, list_checks, parse_profile
 from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
 from imagekit.verify.report_text import render_json, render_junit, render_text
-from imagekit.verify.run import explain, list_checks, parse_profile, verify_directory, verify_disk
+from imagekit.verify.run import verify_directory, verify_disk
 from imagekit.verify.view import CannotSee, View
 
 __all__ = [

@@ -4,20 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from imagekit.image import Architecture, Firmware
+from imagekit.report import Profile as Profile  # a check's file needs one import for all that a check is made of
 from imagekit.report import Severity
 from imagekit.verify.view import View
 
-
-class Profile(StrEnum):
-    """What the target is or is meant to become; a check belongs to one or more of them."""
-
-    TEMPLATE = "template"  # about to be cloned
-    CLONE = "clone"  # a machine that runs: identity exists and is its own, leases and logs are normal
-    SD_IMAGE = "sd-image"  # a NixOS card for a Raspberry Pi
-    CONTAINER = "container"  # the root of an LXC container: no boot, disk, kernel or agent of its own
-
+if TYPE_CHECKING:
+    from imagekit.definition.model import Allowance, SeverityOverride
 
 # What a check is for, as the four usual answers; others are written out in the check.
 EVERYWHERE = (Profile.TEMPLATE, Profile.CONTAINER)
@@ -62,6 +57,11 @@ class Policy:
     profile: Profile = Profile.TEMPLATE
     deep: bool = False
     secure_boot: bool = False
+    allow: "tuple[Allowance, ...]" = ()
+    unused: "tuple[Allowance, ...]" = ()  # filled by the runner, for the checks of the policy itself
+    severity: "tuple[SeverityOverride, ...]" = ()
+    forbid_paths: tuple[str, ...] = ()
+    forbid_text: tuple[str, ...] = ()
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
 
@@ -96,3 +96,4 @@ class Check:
     fix: str
     find: Find
     profiles: tuple[Profile, ...] = EVERYWHERE
+    never_published: bool = False  # an allowance for it holds only as long as the image stays here

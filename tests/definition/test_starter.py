@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.definition import FileEntry, ImageDefinition, SshPolicy, User, read_project, render_starter
+from imagekit.definition import (
+    FileEntry,
+    ImageDefinition,
+    SshPolicy,
+    User,
+    VerifyPolicy,
+    read_project,
+    render_starter,
+)
 from imagekit.definition.model import Base
 from imagekit.definition.parse import TABLES
 from imagekit.definition.starter import render_value
@@ -14,7 +22,14 @@ from imagekit.definition.starter import render_value
 _REFERENCE = Path(__file__).parent.parent.parent / "docs" / "definition.md"
 _HEADER = re.compile(r"#?\[+images\.template\.?(\w*)\]+")
 _SETTING = re.compile(r"#(\w+) = ")
-_NOUNS = {"": ImageDefinition, "base": Base, "ssh": SshPolicy, "files": FileEntry, "users": User}
+_NOUNS = {
+    "": ImageDefinition,
+    "base": Base,
+    "ssh": SshPolicy,
+    "verify": VerifyPolicy,
+    "files": FileEntry,
+    "users": User,
+}
 
 
 def _list_settings() -> list[tuple[str, str]]:
@@ -124,7 +139,7 @@ def test_reference_states_true_defaults() -> None:
         for key, cell in keys.items():
             if cell.startswith("`"):
                 noun = _NOUNS[table]
-                made = noun("x") if table not in ("base", "ssh") else noun()
+                made = noun("x") if table not in ("base", "ssh", "verify") else noun()
                 assert cell == f"`{render_value(key, getattr(made, key))}`", (table, key)
             else:
                 required = key in TABLES[table].required or (table, key) == ("users", "ssh_keys")

@@ -142,6 +142,7 @@ CHECKS = (
         fix="usermod -p '*' USER, or delete the user; passwd -l keeps the hash",
         find=find_account_passwords,
         profiles=EVERYWHERE,
+        never_published=True,
     ),
     Check(
         id="build-user",

@@ -124,6 +124,7 @@ CHECKS = (
         fix=": > /etc/machine-id",
         find=find_machine_id,
         profiles=EVERYWHERE,
+        never_published=True,
     ),
     Check(
         id="dbus-machine-id",

@@ -212,6 +212,7 @@ CHECKS = (
         why="whoever has one clone's key can impersonate all of them",
         fix="rm -f /etc/ssh/ssh_host_*",
         find=find_host_keys,
+        never_published=True,
     ),
     Check(
         id="ssh-host-key-regeneration",

@@ -7,7 +7,7 @@ causes too.
 
 from types import ModuleType
 
-from tests.verify.dirty import accounts, cloud_init, disk, identity, network, packages, ssh
+from tests.verify.dirty import accounts, cloud_init, disk, identity, network, packages, policy, ssh
 from tests.verify.dirty.change import Dirt
 
 __all__ = ["ALL_DIRT", "DISK_DIRT", "KIN", "ROOT_DIRT", "TREE_DIRT"]
@@ -19,6 +19,7 @@ _MODULES: tuple[ModuleType, ...] = (
     accounts,
     network,
     packages,
+    policy,
     disk,
 )
 
