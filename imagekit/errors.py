@@ -71,6 +71,10 @@ class ImageDamaged(VerificationFailed):
     """The bytes of an image contradict themselves, or ask for more than any honest image needs."""
 
 
+class ImageNamesHostFile(VerificationFailed):
+    """An image says that its content is in another file of this machine; that file is never opened."""
+
+
 class StoreError(ImagekitError):
     """The store cannot do what was asked: no such version, locked, read-only, full, damaged."""
 

@@ -37,17 +37,21 @@ _RANKS = {
 _DOORS = {
     "backports": ("imagekit",),
     "click": ("imagekit/cli",),
+    "compression": ("imagekit/disk/zstd.py",),  # part of the standard library from Python 3.14 on
     "cryptography": ("imagekit/host",),  # paramiko's own keys are its objects
     "jinja2": ("imagekit/build/render.py", "imagekit/build/render"),
     "msgspec": ("imagekit",),
     "paramiko": ("imagekit/host",),
     "proxmoxer": ("imagekit/deliver/proxmox",),
     "pycdlib": ("imagekit/machine",),
+    "pyfsxfs": ("imagekit/disk",),  # C that parses hostile bytes: only in the child process
+    "pyvhdi": ("imagekit/disk",),
+    "pyvmdk": ("imagekit/disk",),
     "sh": ("imagekit/host",),
     "tqdm": ("imagekit/cli",),
     "yaml": ("imagekit",),
 }
-_LAZY = frozenset({"cryptography", "jinja2", "paramiko", "proxmoxer", "pycdlib", "sh", "yaml"})
+_LAZY = frozenset({"cryptography", "jinja2", "paramiko", "proxmoxer", "pycdlib", "pyfsxfs", "pyvhdi", "pyvmdk", "sh", "yaml"})
 _PROCESS_MODULES = frozenset({"subprocess", "multiprocessing", "pty", "popen2", "commands"})
 _PROCESS_CALLS = ("system", "popen", "exec", "spawn", "posix_spawn", "startfile")
 _EXITS = frozenset({"sys.exit", "os._exit", "exit", "quit", "SystemExit"})

@@ -80,10 +80,10 @@ def show(*, reference: str, store: str | None, as_json: bool) -> None:
 
 def _show_version(version: "Version", channels: list[str]) -> None:
     """Print one version for a person."""
-    from imagekit.verify.report_text import count
+    from imagekit.verify.formats.document import count_report
 
     provenance, report = version.provenance, version.report
-    counts = ", ".join(f"{number} {what}" for what, number in count(report).items())
+    counts = ", ".join(f"{number} {what}" for what, number in count_report(report).items())
     commit = f"{provenance.git_commit}{' with uncommitted changes' if provenance.git_dirty else ''}"
     repeatable = "yes" if provenance.reproducible else f"no: {provenance.reproducible_note}"
     lines = {

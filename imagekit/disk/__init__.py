@@ -2,7 +2,8 @@
 
 from imagekit.disk.digest import compute_digest
 from imagekit.disk.directory import Directory, Unreadable
-from imagekit.disk.gpt import NoPartitionTable, Partition, PartitionTable, read_gpt
+from imagekit.disk.gpt import NoPartitionTable, Partition, PartitionTable, Scheme, read_gpt
+from imagekit.disk.partitions import read_partition_table
 from imagekit.disk.probe import CannotRead, FilesystemKind, open_filesystem, probe_filesystem
 from imagekit.disk.raw import NotADisk, RawDisk, Readable, Window, open_raw
 from imagekit.disk.tree import FileTree, FileType, Node, Source
@@ -20,6 +21,7 @@ __all__ = [
     "PartitionTable",
     "RawDisk",
     "Readable",
+    "Scheme",
     "Source",
     "Unreadable",
     "Window",
@@ -28,4 +30,5 @@ __all__ = [
     "open_raw",
     "probe_filesystem",
     "read_gpt",
+    "read_partition_table",
 ]

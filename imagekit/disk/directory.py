@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.disk.tree import MAX_TARGET_BYTES, FileType, Node
+from imagekit.disk.tree import MAX_TARGET_BYTES, FileType, Node, ReadPart
 from imagekit.errors import ImageDamaged, VerificationFailed
 
 _TYPES = {stat.S_IFREG: FileType.FILE, stat.S_IFDIR: FileType.DIRECTORY, stat.S_IFLNK: FileType.SYMLINK}
@@ -104,6 +104,21 @@ class Directory:
                 while len(content) < limit and (piece := opened.read(min(limit - len(content), 1 << 20))):
                     content += piece
                 return bytes(content)
+
+    def parts(self, file: Node) -> ReadPart:
+        """Return a function that reads parts of a regular file, which is opened anew each time."""
+        place = self._place(file)
+
+        def read(offset: int, length: int) -> bytes:
+            with self._explained(place.names), self._parent(place) as (parent, name):
+                if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                    raise ImageDamaged(f"{'/'.join(place.names)} is no regular file any more")
+                descriptor = os.open(name, _OPEN_FILE, dir_fd=parent)
+                with os.fdopen(descriptor, "rb", buffering=0):
+                    self._compare(descriptor, place)
+                    return os.pread(descriptor, length, offset)
+
+        return read
 
     def target(self, link: Node) -> str:
         """Return a symbolic link's text."""

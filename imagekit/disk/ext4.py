@@ -19,7 +19,7 @@ from imagekit.disk.ext4_layout import (
 )
 from imagekit.disk.ext4_map import map_blocks
 from imagekit.disk.raw import Readable
-from imagekit.disk.tree import MAX_TARGET_BYTES, FileType, Node
+from imagekit.disk.tree import MAX_TARGET_BYTES, FileType, Node, ReadPart
 from imagekit.errors import ImageDamaged
 
 _TYPES = {0x8000: FileType.FILE, 0x4000: FileType.DIRECTORY, 0xA000: FileType.SYMLINK}
@@ -55,6 +55,8 @@ class Ext4:
         self.features = self._super.features
         self.mount_count = self._super.mount_count
         self.last_mount_time = self._super.mount_time
+        self.error_count = self._super.error_count
+        self.has_orphans = self._super.last_orphan != 0 or "orphan_present" in self.features
 
     @property
     def state_clean(self) -> bool:
@@ -70,6 +72,21 @@ class Ext4:
     def needs_recovery(self) -> bool:
         """Say whether its journal holds transactions that were not replayed."""
         return "needs_recovery" in self.features
+
+    def free_ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield offset and length of the free space in bytes, rising; see :func:`find_free_ranges` for what it trusts.
+
+        Nothing is yielded for a filesystem whose bitmaps may be old.
+        """
+        from imagekit.disk.ext4_free import find_free_ranges
+
+        return find_free_ranges(self._window, self._super)
+
+    def slack_ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield offset and length of what lies between a file's end and the end of its last block, in inode order."""
+        from imagekit.disk.ext4_slack import find_slack
+
+        return find_slack(self._window, self._super)
 
     def root(self) -> Node:
         """Return the root directory, inode 2."""
@@ -97,6 +114,21 @@ class Ext4:
         inode = self._inodes.read(self._number(file))
         self._refuse_encrypted(inode)
         return self._content(inode, min(inode.size, max(limit, 0)))
+
+    def parts(self, file: Node) -> ReadPart:
+        """Return a function that reads parts of a regular file without what lies before them."""
+        inode = self._inodes.read(self._number(file))
+        self._refuse_encrypted(inode)
+
+        def read(offset: int, length: int) -> bytes:
+            end = min(offset + length, inode.size)
+            if not 0 <= offset < end:
+                return b""
+            if inode.flags & FLAG_INLINE_DATA:
+                return self._content(inode, end)[offset:]
+            return self._part(inode, offset, end)
+
+        return read
 
     def target(self, link: Node) -> str:
         """Return a symbolic link's text."""
@@ -162,6 +194,18 @@ class Ext4:
             begin = logical * size
             end = min(begin + count * size, length)
             content[begin:end] = self._window.read(physical * size, end - begin)
+        return bytes(content)
+
+    def _part(self, inode: Inode, begin: int, end: int) -> bytes:
+        """Return the bytes from ``begin`` to ``end``, which lie within the file; holes read as zeros."""
+        content = bytearray(end - begin)
+        size = self.block_size
+        for logical, physical, count in map_blocks(self._window, self._super, inode, -(-end // size)):
+            first, last = max(logical * size, begin), min((logical + count) * size, end)
+            if first < last:
+                content[first - begin : last - begin] = self._window.read(
+                    physical * size + first - logical * size, last - first
+                )
         return bytes(content)
 
     def _inline(self, inode: Inode) -> bytes:

@@ -97,6 +97,9 @@ class Superblock:
     first_meta_group: int
     backup_groups: tuple[int, int]
     group_count: int
+    reserved_descriptor_blocks: int
+    error_count: int
+    last_orphan: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,9 @@ def read_superblock(window: Readable) -> Superblock:
         first_meta_group=u32(0x104),
         backup_groups=(u32(0x24C), u32(0x250)),
         group_count=group_count,
+        reserved_descriptor_blocks=u16(0xCE) if "resize_inode" in features else 0,
+        error_count=u32(0x194),
+        last_orphan=u32(0xE8),
     )
 
 
@@ -249,7 +255,7 @@ class InodeTable:
     def _locate_table(self, group: int) -> int:
         """Return the byte at which a group's inode table begins."""
         block = self._super
-        raw = self._cache.read(self._locate_descriptor(group), block.descriptor_size)
+        raw = self._cache.read(locate_descriptor(block, group), block.descriptor_size)
         first = int.from_bytes(raw[0x8:0xC], "little")
         if block.descriptor_size >= 64:
             first |= int.from_bytes(raw[0x28:0x2C], "little") << 32
@@ -258,34 +264,35 @@ class InodeTable:
             raise ImageDamaged(f"the inode table of group {group} is said to be at block {first}, where it cannot be")
         return first * block.block_size
 
-    def _locate_descriptor(self, group: int) -> int:
-        """Return the byte at which a group's descriptor is: in one table, or with ``meta_bg`` spread over groups."""
-        block = self._super
-        in_block = block.block_size // block.descriptor_size
-        table, index = divmod(group, in_block)
-        # The superblock is in block 1 when blocks have 1 KiB; with bigalloc that is so although data begins at block 0.
-        home = 1 if block.block_size == 1024 else 0
-        place = home + 1 + table
-        if "meta_bg" in block.features and table >= block.first_meta_group:
-            first = table * in_block
-            if first:
-                place = block.first_data_block + first * block.blocks_per_group + self._has_super(first)
-        if place >= block.blocks_count:
-            raise ImageDamaged(f"the descriptor of group {group} would be at block {place}, past the end")
-        return place * block.block_size + index * block.descriptor_size
 
-    def _has_super(self, group: int) -> bool:
-        """Say whether a group begins with a superblock (sparse_super: groups 0, 1 and powers of 3, 5, 7)."""
-        if group == 0:
+def locate_descriptor(block: Superblock, group: int) -> int:
+    """Return the byte at which a group's descriptor is: in one table, or with ``meta_bg`` spread over groups."""
+    in_block = block.block_size // block.descriptor_size
+    table, index = divmod(group, in_block)
+    # The superblock is in block 1 when blocks have 1 KiB; with bigalloc that is so although data begins at block 0.
+    home = 1 if block.block_size == 1024 else 0
+    place = home + 1 + table
+    if "meta_bg" in block.features and table >= block.first_meta_group:
+        first = table * in_block
+        if first:
+            place = block.first_data_block + first * block.blocks_per_group + has_super(block, first)
+    if place >= block.blocks_count:
+        raise ImageDamaged(f"the descriptor of group {group} would be at block {place}, past the end")
+    return place * block.block_size + index * block.descriptor_size
+
+
+def has_super(block: Superblock, group: int) -> bool:
+    """Say whether a group begins with a superblock (sparse_super: groups 0, 1 and powers of 3, 5, 7)."""
+    if group == 0:
+        return True
+    if "sparse_super2" in block.features:
+        return group in block.backup_groups
+    if group == 1 or "sparse_super" not in block.features:
+        return True
+    for factor in (3, 5, 7):
+        power = factor
+        while power < group:
+            power *= factor
+        if power == group:
             return True
-        if "sparse_super2" in self._super.features:
-            return group in self._super.backup_groups
-        if group == 1 or "sparse_super" not in self._super.features:
-            return True
-        for factor in (3, 5, 7):
-            power = factor
-            while power < group:
-                power *= factor
-            if power == group:
-                return True
-        return False
+    return False

@@ -1,5 +1,7 @@
 """FAT12, FAT16 and FAT32, read-only: the EFI system partition and boot partitions of SD cards."""
 
+from collections.abc import Iterator
+
 from imagekit.disk.fat_directory import DIRECTORY, LABEL, READ_ONLY, Entry, read_entries
 from imagekit.disk.fat_layout import Clusters, read_boot_sector
 from imagekit.disk.raw import Readable
@@ -46,6 +48,12 @@ class Fat:
                 return self._clusters.entry(1) & 0xC000 != 0xC000
             case _:
                 return self._clusters.entry(1) & 0x0C000000 != 0x0C000000
+
+    def free_ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield offset and length of the free space in bytes, rising; nothing for one not unmounted in order."""
+        from imagekit.disk.fat_free import find_free_clusters
+
+        return iter(()) if self.dirty else find_free_clusters(self._window, self._boot)
 
     def root(self) -> Node:
         """Return the root directory, which has neither a date nor a mode of its own."""

@@ -7,6 +7,7 @@ import struct
 import uuid
 import zlib
 from dataclasses import dataclass
+from enum import StrEnum
 
 from imagekit.disk.raw import Readable
 from imagekit.errors import ImageDamaged
@@ -21,13 +22,29 @@ _MAX_ENTRIES = 256
 _EMPTY = bytes(16)
 
 
+ESP_TYPE = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"  # UEFI 5.3.3, table 5.7
+_ESP_MBR_TYPE = 0xEF  # UEFI 5.2.2
+
+
 class NoPartitionTable(ImageDamaged):
-    """The disk has no GPT at all, neither at its beginning nor at its end."""
+    """The disk has no partition table of the kind that was looked for."""
+
+
+class Scheme(StrEnum):
+    """The kinds of partition table."""
+
+    GPT = "gpt"
+    MBR = "mbr"
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition: GUIDs are upper-case canonical text, ``first_lba`` to ``last_lba`` (inclusive) count sectors."""
+    """One partition: GUIDs are upper-case canonical text, ``first_lba`` to ``last_lba`` (inclusive) count sectors.
+
+    A partition of an MBR has no GUIDs and no name: ``type_guid`` is empty, ``mbr_type`` the byte in its place, ``guid``
+    the text that udev and the kernel make up for ``PARTUUID=`` (``SSSSSSSS-NN``, disk signature and number in hex), and
+    ``attributes`` its flag byte, 0x80 for the active one.
+    """
 
     number: int
     type_guid: str
@@ -36,6 +53,12 @@ class Partition:
     last_lba: int
     name: str
     attributes: int
+    mbr_type: int | None = None
+
+    @property
+    def is_esp(self) -> bool:
+        """Say whether firmware looks for loaders in it: the EFI system partition by its type."""
+        return self.type_guid == ESP_TYPE if self.mbr_type is None else self.mbr_type == _ESP_MBR_TYPE
 
     @property
     def offset(self) -> int:
@@ -50,12 +73,20 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class PartitionTable:
-    """What the table says, partitions sorted by number, and one sentence for each defect in ``problems``."""
+    """What the table says, partitions sorted by number, and one sentence for each defect in ``problems``.
+
+    ``disk_guid`` of an MBR is its signature, eight hexadecimal digits. ``own_ranges`` are the offset and length, in
+    bytes, of what the table itself occupies. ``has_boot_code`` says whether a BIOS finds a program in sector 0 (the
+    first 440 bytes are not all zero).
+    """
 
     disk_guid: str
     partitions: tuple[Partition, ...]
     problems: tuple[str, ...]
     sector_size: int = SECTOR
+    scheme: Scheme = Scheme.GPT
+    own_ranges: tuple[tuple[int, int], ...] = ()
+    has_boot_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +98,7 @@ class _Copy:
     first_usable: int
     last_usable: int
     disk_guid: str
+    array: int
     entry_size: int
     entries: bytes
     intact: bool
@@ -99,7 +131,26 @@ def read_gpt(disk: Readable) -> PartitionTable:
             problems.append(f"the backup header says that the first one is at sector {backup.other_lba}")
     partitions = _read_partitions(chosen, problems)
     _check_places(partitions, chosen, last, problems)
-    return PartitionTable(chosen.disk_guid, partitions, tuple(dict.fromkeys(problems)))
+    return PartitionTable(
+        chosen.disk_guid,
+        partitions,
+        tuple(dict.fromkeys(problems)),
+        own_ranges=_list_own_ranges([copy for copy in (primary, backup) if copy is not None]),
+        has_boot_code=has_boot_code(disk.read(0, SECTOR)),
+    )
+
+
+def has_boot_code(sector: bytes) -> bool:
+    """Say whether sector 0 holds a program for a BIOS: its first 440 bytes are not all zero."""
+    return any(sector[:440])
+
+
+def _list_own_ranges(copies: list[_Copy]) -> tuple[tuple[int, int], ...]:
+    """Return sector 0, the headers and the entries, by place; those of a copy that cannot be used are not known."""
+    ranges = {(0, SECTOR)}
+    for copy in copies:
+        ranges |= {(copy.lba * SECTOR, SECTOR), (copy.array * SECTOR, -(-len(copy.entries) // SECTOR) * SECTOR)}
+    return tuple(sorted(ranges))
 
 
 def _check_protective_mbr(disk: Readable) -> list[str]:
@@ -149,7 +200,7 @@ def _read_copy(disk: Readable, lba: int, name: str, problems: list[str]) -> _Cop
     entries = disk.read(array * SECTOR, count * entry_size)
     if zlib.crc32(entries) != array_crc:
         intact = _note(problems, f"the partition entries of {name} have a wrong checksum")
-    return _Copy(lba, other, first, last, _format_guid(guid), entry_size, entries, intact)
+    return _Copy(lba, other, first, last, _format_guid(guid), array, entry_size, entries, intact)
 
 
 def _note(problems: list[str], sentence: str) -> bool:
@@ -194,6 +245,11 @@ def _check_places(partitions: tuple[Partition, ...], copy: _Copy, last: int, pro
             )
         if (twin := guids.setdefault(part.guid, part.number)) != part.number:
             problems.append(f"partitions {twin} and {part.number} have the same GUID {part.guid}")
+    note_overlaps(partitions, problems)
+
+
+def note_overlaps(partitions: tuple[Partition, ...], problems: list[str]) -> None:
+    """Add a sentence to ``problems`` for each partition that begins before another one ends."""
     furthest: Partition | None = None
     for part in sorted(partitions, key=lambda each: each.first_lba):
         if furthest is not None and part.first_lba <= furthest.last_lba:

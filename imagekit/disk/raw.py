@@ -12,24 +12,6 @@ from imagekit.errors import ImageDamaged, VerificationFailed
 
 MAX_READ = 256 << 20
 
-# Offset, magic and name of what is not a raw disk. qcow2 and VMDK name other files of the host: they are refused by
-# their magic before anything inside them is believed.
-_CONTAINERS = (
-    (0, b"QFI\xfb", "qcow2"),
-    (0, b"KDMV", "VMDK"),
-    (0, b"COWD", "VMDK"),
-    (0, b"# Disk DescriptorFile", "VMDK"),
-    (0, b"vhdxfile", "VHDX"),
-    (0, b"conectix", "VHD"),
-    (0x40, b"\x7f\x10\xda\xbe", "VDI"),
-    (0, b"\xfd7zXZ\x00", "xz"),
-    (0, b"\x28\xb5\x2f\xfd", "zstd"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"BZh", "bzip2"),
-    (0, b"PK\x03\x04", "zip"),
-)
-_UNPACK = {"xz": "xz -dk", "zstd": "zstd -d", "gzip": "gzip -dk", "bzip2": "bzip2 -dk", "zip": "unzip"}
-
 
 class NotADisk(VerificationFailed):
     """The file cannot be read as a raw disk: missing, no regular file, empty, or a container of another format."""
@@ -71,13 +53,15 @@ class Window:
 
 
 class RawDisk:
-    """A raw disk file. Use as a context manager: the file is closed at the end of the block. Never written to."""
+    """A raw disk file. Use as a context manager: the file is closed at the end of the block. Never written to.
 
-    format = "raw"
+    ``format`` names what it was kept in when it is a copy that was unpacked from ``path``.
+    """
 
-    def __init__(self, path: Path, descriptor: int, size: int) -> None:
+    def __init__(self, path: Path, descriptor: int, size: int, *, format: str = "raw") -> None:  # noqa: A002 - the name that Disk has
         self.path = path
         self.size = size
+        self.format = format
         self._descriptor = descriptor
 
     def __enter__(self) -> Self:
@@ -137,10 +121,10 @@ class RawDisk:
             _refuse(self.path, f"cannot be read at byte {offset}: {problem.strerror}", cause=problem)
 
 
-def open_raw(path: Path) -> RawDisk:
-    """Open the raw disk in the file ``path``.
+def open_file(path: Path) -> RawDisk:
+    """Open the regular file ``path`` without asking what it holds.
 
-    Raises :class:`NotADisk` when it is missing, no regular file, empty, or holds a container such as qcow2 or zstd.
+    Raises :class:`NotADisk` when it is missing, no regular file, or empty.
     """
     try:
         # O_NONBLOCK: a FIFO in place of the file must not hold us until somebody writes to it.
@@ -152,22 +136,28 @@ def open_raw(path: Path) -> RawDisk:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, FIFO or socket"
-            _refuse(path, f"is {kind}, not a disk image", hint="name a file that holds a raw disk")
+            _refuse(path, f"is {kind}, not a disk image", hint="name a file that holds a disk")
         if status.st_size == 0:
             _refuse(path, "is empty")
-        start = os.pread(descriptor, 512, 0)
-        for offset, magic, name in _CONTAINERS:
-            if start.startswith(magic, offset):
-                _refuse(path, f"is a {name} container, and only raw disks are read for now", hint=_unpack(path, name))
         undo.pop_all()
     return RawDisk(path, descriptor, status.st_size)
 
 
-def _unpack(path: Path, container: str) -> str:
-    """Return the command that makes a raw disk of a container."""
-    if container in _UNPACK:
-        return f"unpack it first: {_UNPACK[container]} {path.name}"
-    return f"make it raw first: qemu-img convert -O raw {path.name} {path.stem}.raw"
+def open_raw(path: Path) -> RawDisk:
+    """Open the raw disk in the file ``path``: for what imagekit made itself, whose bytes are the disk's.
+
+    Raises :class:`NotADisk` when it is missing, no regular file, empty, or holds a container such as qcow2 or zstd;
+    :func:`imagekit.disk.container.open_disk` opens those.
+    """
+    from imagekit.disk.magic import identify, suggest_conversion
+
+    with contextlib.ExitStack() as undo:
+        disk = undo.enter_context(open_file(path))
+        if container := identify(disk):
+            hint = suggest_conversion(container, path.name)
+            _refuse(path, f"is a {container.value} file, and a raw disk is needed here", hint=hint)
+        undo.pop_all()
+    return disk
 
 
 def _refuse(path: Path, reason: str, *, hint: str | None = None, cause: OSError | None = None) -> NoReturn:

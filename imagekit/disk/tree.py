@@ -6,16 +6,17 @@ again at the tree's root, ``..`` at the root stays there, and 40 links end the s
 path_resolution(7)).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from imagekit.errors import ImageDamaged
+from imagekit.errors import ImageDamaged, VerificationFailed
 
 MAX_LINKS = 40
 MAX_TARGET_BYTES = 4096
 _CACHED_ENTRIES = 250_000
+_WHOLE_FILE = 256 << 20
 _PATH_CHARACTERS = 32_768  # eight times PATH_MAX: a nest of long names may not cost quadratic time
 
 
@@ -63,6 +64,41 @@ class Source(Protocol):
         """Return a symbolic link's text, at most 4096 bytes."""
 
 
+# Returns up to so many bytes from an offset of one file; fewer only at the file's end.
+ReadPart = Callable[[int, int], bytes]
+
+
+def open_parts(source: Source, file: Node) -> ReadPart:
+    """Return a function that reads parts of a regular file.
+
+    A source that can reach into a file has a method ``parts``; of another one the file is read once, up to 256 MiB.
+    """
+    own = getattr(source, "parts", None)
+    if own is not None:
+        found: ReadPart = own(file)
+        return found
+    content: list[bytes] = []
+
+    def read(offset: int, length: int) -> bytes:
+        if not content:
+            content.append(source.data(file, _WHOLE_FILE))
+        return content[0][offset : offset + length]
+
+    return read
+
+
+def read_attribute(source: Source, file: Node, name: str) -> bytes | None:
+    """Return an extended attribute (xattr(7)), ``None`` when the file has none of that name.
+
+    Raises :class:`VerificationFailed` for a source that does not show them.
+    """
+    own = getattr(source, "xattr", None)
+    if own is None:
+        raise VerificationFailed("extended attributes are not read from this kind of file tree")
+    found: bytes | None = own(file, name)
+    return found
+
+
 class FileTree:
     """Paths over a :class:`Source`: look up, read and walk without ever leaving the tree.
 
@@ -101,6 +137,19 @@ class FileTree:
             return None
         return self.source.data(node, limit)
 
+    def parts(self, path: str) -> ReadPart | None:
+        """Return a function that reads any part of the regular file at ``path``, links followed; ``None`` if none."""
+        node = self.stat(path)
+        return open_parts(self.source, node) if node is not None and node.type is FileType.FILE else None
+
+    def xattr(self, path: str, name: str) -> bytes | None:
+        """Return an extended attribute of what ``path`` leads to; ``None`` when either is absent.
+
+        Raises :class:`VerificationFailed` for a source that does not show them.
+        """
+        node = self.stat(path)
+        return None if node is None else read_attribute(self.source, node, name)
+
     def names(self, path: str) -> tuple[str, ...]:
         """Return the sorted entries of the directory at ``path``, links followed; empty when there is none."""
         node = self.stat(path)
@@ -113,11 +162,12 @@ class FileTree:
         node = self.lstat(path)
         return self.source.target(node) if node is not None and node.type is FileType.SYMLINK else None
 
-    def walk(self, path: str = "/", limit: int = 200_000) -> Iterator[tuple[str, Node]]:
+    def walk(self, path: str = "/", limit: int = 200_000, skip: tuple[str, ...] = ()) -> Iterator[tuple[str, Node]]:
         """Yield canonical path and node of everything below ``path``: depth first, sorted, links not followed.
 
-        ``path`` itself is not yielded; nothing is when it is no directory. More than ``limit`` objects, or a directory
-        that is reached twice, raise :class:`ImageDamaged`.
+        ``path`` itself is not yielded; nothing is when it is no directory. Directories whose path ends in one of
+        ``skip`` are yielded and not entered. More than ``limit`` objects, or a directory that is reached twice, raise
+        :class:`ImageDamaged`.
         """
         start = self._find(path)
         if start is None or start[1].type is not FileType.DIRECTORY:
@@ -134,7 +184,7 @@ class FileTree:
             if len(place) > _PATH_CHARACTERS:
                 raise ImageDamaged(f"directories below {place[:64]} are nested too deeply")
             yield place, node
-            if node.type is FileType.DIRECTORY:
+            if node.type is FileType.DIRECTORY and not (skip and place.endswith(skip)):
                 if node.handle in seen:
                     raise ImageDamaged(f"directory {place} is reached by more than one path")
                 seen.add(node.handle)

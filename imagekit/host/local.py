@@ -35,7 +35,7 @@ class Completed:
     status: int
 
 
-class _Tail:
+class Tail:
     """Collect a stream, keeping its last ``limit`` bytes, and hand complete lines to a listener."""
 
     def __init__(self, limit: int, on_line: Callable[[str], None] | None = None) -> None:
@@ -152,7 +152,7 @@ def run(
     ``timeout`` is in seconds. With ``check`` a status other than 0 and a death by signal raise :class:`ToolFailed`, as
     a timeout and an output over 64 MiB always do; :class:`ToolMissing` when there is no such program.
     """
-    out, err = _Tail(_OUTPUT_BYTES), _Tail(_ERROR_BYTES, on_line)
+    out, err = Tail(_OUTPUT_BYTES), Tail(_ERROR_BYTES, on_line)
     running = start(
         argv,
         environment=environment,
@@ -193,6 +193,6 @@ def _wait(running: Any, deadline: float | None) -> int | None:  # noqa: ANN401 -
     return int(running.exit_code)
 
 
-def _last_lines(tail: _Tail) -> str:
+def _last_lines(tail: Tail) -> str:
     """Return the end of what was said, at most 25 lines: enough to see the cause, short enough to read."""
     return "\n".join(tail.value().decode(errors="replace").strip().splitlines()[-_DETAIL_LINES:])

@@ -14,7 +14,7 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -106,21 +106,30 @@ class SshHost:
 
     def __init__(self, transport: "paramiko.Transport", where: str, host_key: HostKey) -> None:
         self.host_key = host_key
+        self.where = where
         self._transport = transport
-        self._where = where
 
     @classmethod
-    def connect(cls, address: str, port: int = 22, *, timeout: float, expected: HostKey | None = None) -> Self:
+    def connect(
+        cls,
+        address: str,
+        port: int = 22,
+        *,
+        timeout: float,
+        expected: HostKey | None = None,
+        preferred: Sequence[str] = (),
+    ) -> Self:
         """Connect and agree on keys within ``timeout`` seconds; nothing is logged in yet.
 
         With ``expected`` any other host key raises; without, :attr:`host_key` is what was shown and the caller
-        records it. Raises :class:`HostFailed`.
+        compares or records it. ``preferred`` are key types to ask for first, those of which the caller knows a key:
+        a server has several. Raises :class:`HostFailed`.
         """
         import paramiko
 
         _silence()
         where = f"{address}:{port}"
-        with _explained(where, "connecting"):
+        with explained(where, "connecting"):
             connection = socket.create_connection((address, port), timeout)
             try:
                 transport = paramiko.Transport(connection)
@@ -133,6 +142,10 @@ class SshHost:
                 if expected is not None:
                     rsa = expected.type == "ssh-rsa"
                     transport.get_security_options().key_types = _RSA_SIGNATURES if rsa else (expected.type,)
+                elif preferred:
+                    options = transport.get_security_options()
+                    first = [each for kind in preferred for each in _list_signatures(kind)]
+                    options.key_types = tuple(sorted(options.key_types, key=lambda each: each not in first))
                 transport.start_client(timeout=timeout)
                 shown = transport.get_remote_server_key()
             except BaseException:
@@ -147,16 +160,21 @@ class SshHost:
             )
         return cls(transport, where, host_key)
 
+    def open_channel(self, timeout: float) -> "paramiko.Channel":
+        """Open a session channel for one program; raises :class:`HostFailed`."""
+        with explained(self.where, "opening a channel"):
+            return self._transport.open_session(timeout=timeout)
+
     def log_in(self, user: str, key: Path) -> None:
         """Log in as ``user`` with the private key in file ``key``; raises :class:`HostFailed` when refused."""
         if not self.accepts_key(user, key):
-            raise HostFailed(f"{self._where} refused the key for user {user}")
+            raise HostFailed(f"{self.where} refused the key for user {user}")
 
     def accepts_key(self, user: str, key: Path) -> bool:
         """Say whether the private key in file ``key`` lets ``user`` in, and if so stay logged in."""
         import paramiko
 
-        with _explained(self._where, "logging in"):
+        with explained(self.where, "logging in"):
             try:
                 return not self._transport.auth_publickey(user, paramiko.PKey.from_path(key))
             except paramiko.AuthenticationException:
@@ -166,18 +184,28 @@ class SshHost:
         """Try ``password`` for ``user``, whatever methods the server claims to offer; say whether it let us further."""
         import paramiko
 
-        with _explained(self._where, "trying a password"):
+        with explained(self.where, "trying a password"):
             try:
                 self._transport.auth_password(user, password, fallback=True)
             except paramiko.AuthenticationException:
                 return False
         return True
 
+    def accepts_loaded_key(self, user: str, key: "paramiko.PKey") -> tuple[str, ...] | None:
+        """Offer a key that is loaded already; return what the server still wants, ``None`` when it refused the key."""
+        import paramiko
+
+        with explained(self.where, "logging in"):
+            try:
+                return tuple(self._transport.auth_publickey(user, key))
+            except paramiko.AuthenticationException:
+                return None
+
     def offered_methods(self, user: str) -> tuple[str, ...]:
         """Return the authentication methods offered to ``user`` (RFC 4252, 5.2), sorted; ``none`` if none is needed."""
         import paramiko
 
-        with _explained(self._where, "asking for authentication methods"):
+        with explained(self.where, "asking for authentication methods"):
             try:
                 self._transport.auth_none(user)
             except paramiko.BadAuthenticationType as refusal:
@@ -195,7 +223,7 @@ class SshHost:
         # paramiko waits for ever for the answer to an exec request: closing the connection is the way out.
         watchdog = threading.Timer(timeout + 1.0, self._transport.close)
         watchdog.daemon = True
-        with _explained(self._where, "running a script"):
+        with explained(self.where, "running a script"):
             channel = self._transport.open_session(timeout=timeout)
             watchdog.start()
             try:
@@ -212,9 +240,9 @@ class SshHost:
                     else:
                         time.sleep(0.02)
                     if len(output) > limit:
-                        raise HostFailed(f"{self._where} answered with more than {limit} bytes")
+                        raise HostFailed(f"{self.where} answered with more than {limit} bytes")
                     if time.monotonic() > deadline:
-                        raise HostFailed(f"{self._where} did not finish a script within {timeout:g} s")
+                        raise HostFailed(f"{self.where} did not finish a script within {timeout:g} s")
                 status = channel.recv_exit_status() if channel.exit_status_ready() else -1
             finally:
                 watchdog.cancel()
@@ -234,8 +262,13 @@ class SshHost:
         self.close()
 
 
+def _list_signatures(kind: str) -> tuple[str, ...]:
+    """Return the names under which a key of this type signs (RFC 8332 for RSA)."""
+    return _RSA_SIGNATURES if kind == "ssh-rsa" else (kind,)
+
+
 @contextlib.contextmanager
-def _explained(where: str, doing: str) -> Iterator[None]:
+def explained(where: str, doing: str) -> Iterator[None]:
     """Turn what paramiko and sockets raise into one sentence naming the host."""
     import paramiko
 

@@ -1,14 +1,22 @@
 """Decide whether a disk is fit to be cloned: offline, read-only, without root. It observes and never repairs.
 
 ``view`` is what a check may ask, ``facts`` what several checks share, ``checks`` the rules by subject, ``run`` the one
-that asks them all and writes the report, ``report_text`` how the report reads.
+that asks them all and writes the report, ``formats`` how the report reads.
 """
 
 from imagekit.verify.catalogue import explain, list_checks, parse_profile
 from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
-from imagekit.verify.report_text import render_json, render_junit, render_text
-from imagekit.verify.run import verify_directory, verify_disk
+from imagekit.verify.formats import (
+    render_checks,
+    render_fixes,
+    render_json,
+    render_junit,
+    render_markdown,
+    render_text,
+)
+from imagekit.verify.run import verify_directory, verify_disk, verify_vm_config
 from imagekit.verify.view import CannotSee, View
+from imagekit.verify.vm_config import VmConfig, parse_vm_config, read_vm_config
 
 __all__ = [
     "CannotSee",
@@ -18,12 +26,19 @@ __all__ = [
     "Seen",
     "Subject",
     "View",
+    "VmConfig",
     "explain",
     "list_checks",
     "parse_profile",
+    "parse_vm_config",
+    "read_vm_config",
+    "render_checks",
+    "render_fixes",
     "render_json",
     "render_junit",
+    "render_markdown",
     "render_text",
     "verify_directory",
     "verify_disk",
+    "verify_vm_config",
 ]

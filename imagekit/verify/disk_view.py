@@ -1,45 +1,45 @@
 """Open a disk image for checking: read in place, without root, mounts or a copy.
 
 The root filesystem is the one that holds ``/etc/os-release`` or ``/etc/fstab``. Other filesystems of the disk that its
-fstab mounts are seen at their places; what cannot be read there raises :class:`imagekit.verify.view.CannotSee`.
+fstab mounts are seen at their places; what cannot be read there raises
+:class:`imagekit.disk.mounts.MountUnreadable`, and the check that looks is not observed.
 """
 
 import contextlib
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagekit.disk.container import Disk, open_disk
-from imagekit.disk.ext4 import Ext4
 from imagekit.disk.fat import Fat
-from imagekit.disk.gpt import NoPartitionTable, Partition, PartitionTable, read_gpt
-from imagekit.disk.probe import FilesystemKind, open_filesystem, probe_filesystem
-from imagekit.disk.raw import Window
+from imagekit.disk.gpt import NoPartitionTable, PartitionTable
+from imagekit.disk.mounts import mount_volumes
+from imagekit.disk.partitions import read_partition_table
+from imagekit.disk.probe import READ_KINDS, FilesystemKind, ReaderFailed
 from imagekit.disk.tree import FileTree
+from imagekit.disk.volume import Volume, open_volumes
 from imagekit.errors import ImageDamaged, VerificationFailed
-from imagekit.verify.mounts import mount_volumes
-from imagekit.verify.view import ESP_TYPE, View, ViewKind, Volume
+from imagekit.progress import Progress, silent
+from imagekit.verify.view import View, ViewKind
 
-# Where each kind keeps its UUID (16 bytes) and label (offset, length): xfs(5) superblock, btrfs on-disk format,
-# mkswap(8)'s header. ext4 and FAT are read by their own readers.
-_NAMES = {
-    FilesystemKind.XFS: (32, (108, 12)),
-    FilesystemKind.BTRFS: (0x10020, (0x1012B, 256)),
-    FilesystemKind.SWAP: (0x40C, (0x41C, 16)),
-}
-_LUKS_UUID = (0xA8, 40)
+if TYPE_CHECKING:
+    from imagekit.verify.vm_config import VmConfig
+
+_MOST_NAMED = 8
+_READ = "roots on ext2, ext3, ext4 and XFS are read, on a partition, on the whole disk or on linear LVM"
 
 
 @contextlib.contextmanager
-def open_disk_view(path: Path) -> Iterator[View]:
-    """Open the raw disk at ``path`` for the length of the block.
+def open_disk_view(path: Path, *, vm_config: "VmConfig | None" = None, progress: Progress = silent) -> Iterator[View]:
+    """Open the disk image at ``path``, raw or in a container, for the length of the block.
 
-    Raises :class:`VerificationFailed` when the file is no raw disk, or holds no operating system or more than one, and
-    :class:`ImageDamaged` when what is needed to find that out contradicts itself.
+    Raises :class:`VerificationFailed` when the file is no disk that is read, or holds no operating system or more than
+    one, and :class:`ImageDamaged` when what is needed to find that out contradicts itself.
     """
-    with open_disk(path) as disk:
+    with contextlib.ExitStack() as opened:
+        disk = opened.enter_context(open_disk(path, progress=progress))
         table = _read_table(disk)
-        volumes = _open_volumes(disk, table)
+        volumes = opened.enter_context(open_volumes(disk, table))
         root = _find_root(volumes)
         esp = next((volume for volume in volumes if _is_esp(volume)), None)
         tree = mount_volumes(root, volumes)
@@ -50,64 +50,33 @@ def open_disk_view(path: Path) -> Iterator[View]:
             volumes=volumes,
             root_volume=root,
             disk=disk,
+            vm_config=vm_config,
             esp=None if esp is None or esp.filesystem is None else FileTree(esp.filesystem, ignore_case=True),
         )
 
 
 def _read_table(disk: Disk) -> PartitionTable | None:
     try:
-        return read_gpt(disk)
+        return read_partition_table(disk)
     except NoPartitionTable:
         return None
 
 
-def _open_volumes(disk: Disk, table: PartitionTable | None) -> tuple[Volume, ...]:
-    """Open every filesystem; a disk without a table may be one filesystem from its first byte."""
-    if table is None:
-        return (_open_volume(disk.window(0, disk.size), None),)
-    volumes = []
-    for partition in table.partitions:
-        if partition.offset + partition.length <= disk.size:
-            volumes.append(_open_volume(disk.window(partition.offset, partition.length), partition))
-        else:
-            volumes.append(Volume(partition, FilesystemKind.UNKNOWN, problem="it ends past the end of the disk"))
-    return tuple(volumes)
-
-
-def _open_volume(window: Window, partition: Partition | None) -> Volume:
-    kind = probe_filesystem(window)
-    if kind in (FilesystemKind.EXT4, FilesystemKind.VFAT):
-        try:
-            filesystem = open_filesystem(window)
-            name = filesystem.uuid if isinstance(filesystem, Ext4) else filesystem.serial
-            return Volume(partition, kind, str(name), filesystem.label, filesystem)
-        except ImageDamaged as damage:
-            return Volume(partition, kind, problem=damage.message)
-    name, label = _read_names(window, kind)
-    return Volume(partition, kind, name, label, problem=f"{kind.value} is not read")
-
-
-def _read_names(window: Window, kind: FilesystemKind) -> tuple[str, str]:
-    """Return UUID and label of a kind that is recognised but not read, so that references to it are not lost."""
-    if kind is FilesystemKind.LUKS and window.size >= sum(_LUKS_UUID):
-        return window.read(*_LUKS_UUID).split(b"\0")[0].decode("ascii", "replace"), ""
-    if kind not in _NAMES:
-        return "", ""
-    at, (label_at, label_length) = _NAMES[kind]
-    if window.size < max(at + 16, label_at + label_length):
-        return "", ""
-    label = window.read(label_at, label_length).split(b"\0")[0].decode("utf-8", "surrogateescape")
-    return str(uuid.UUID(bytes=window.read(at, 16))), label
-
-
 def _is_esp(volume: Volume) -> bool:
-    typed = volume.partition is not None and volume.partition.type_guid.lower() == ESP_TYPE
+    typed = volume.partition is not None and volume.partition.is_esp
     return typed and isinstance(volume.filesystem, Fat)
 
 
 def _find_root(volumes: tuple[Volume, ...]) -> Volume:
     """Return the volume with an operating system's files; exactly one may have them."""
-    roots = [volume for volume in volumes if volume.filesystem is not None and _has_system(volume)]
+    unread: dict[str, VerificationFailed] = {}
+    roots = []
+    for volume in volumes:
+        try:
+            if _has_system(volume):
+                roots.append(volume)
+        except ReaderFailed as problem:  # another volume may have what is needed
+            unread[volume.device] = problem
     if len(roots) == 1:
         return roots[0]
     if len(roots) > 1:
@@ -115,20 +84,33 @@ def _find_root(volumes: tuple[Volume, ...]) -> Volume:
         raise VerificationFailed(
             f"the disk holds more than one operating system, on {devices}", hint="a template has exactly one"
         )
-    if damaged := [f"{each.device}: {each.problem}" for each in volumes if each.problem and _is_readable_kind(each)]:
+    if damaged := [f"{each.device}: {each.problem}" for each in volumes if each.problem and each.kind in READ_KINDS]:
         raise ImageDamaged(f"no filesystem with an operating system can be read ({'; '.join(damaged[:3])})")
-    kinds = ", ".join(dict.fromkeys(each.kind.value for each in volumes)) or "no partitions"
+    found = [
+        f"{each.device} holds {each.contents}" + (f" ({unread[each.device].message})" if each.device in unread else "")
+        for each in volumes
+    ]
+    if len(found) > _MOST_NAMED:
+        found[_MOST_NAMED:] = [f"and {len(found) - _MOST_NAMED} more"]
+    hints = [problem.hint for problem in unread.values() if problem.hint]
     raise VerificationFailed(
-        f"no operating system was found on the disk ({kinds})",
-        hint="ext4 roots on a GPT disk are read; XFS, btrfs, LVM and LUKS are not",
+        f"no operating system was found on the disk: {'; '.join(found) or 'it has no partitions'}",
+        hint=hints[0] if hints else _explain_kinds(volumes),
     )
 
 
-def _is_readable_kind(volume: Volume) -> bool:
-    return volume.kind in (FilesystemKind.EXT4, FilesystemKind.VFAT)
+def _explain_kinds(volumes: tuple[Volume, ...]) -> str:
+    """Return what to do about a disk on which no root was found."""
+    kinds = {volume.kind for volume in volumes}
+    if FilesystemKind.LUKS in kinds:
+        return "an encrypted volume is never opened; build the template without encryption, clones share its key"
+    if kinds == {FilesystemKind.ISO9660}:
+        return "this is an installation medium, not an installed disk; install from it first"
+    return _READ
 
 
 def _has_system(volume: Volume) -> bool:
-    assert volume.filesystem is not None
+    if volume.filesystem is None or isinstance(volume.filesystem, Fat):
+        return False
     tree = FileTree(volume.filesystem)
     return any(tree.lstat(path) is not None for path in ("/etc/os-release", "/etc/fstab", "/usr/lib/os-release"))

@@ -108,3 +108,16 @@ def escape(text: str, longest: int = _LONGEST) -> str:
         else:
             shown.append(character)
     return "".join(shown[:longest]) + ("…" if len(text) > longest else "")
+
+
+def escape_all(value: object) -> object:
+    """Return plain values (dicts, lists, text, numbers) with every text escaped."""
+    match value:
+        case str():
+            return escape(value)
+        case dict():
+            return {escape(str(key)): escape_all(item) for key, item in value.items()}
+        case list() | tuple():
+            return [escape_all(item) for item in value]
+        case _:
+            return value

@@ -24,6 +24,7 @@ from imagekit.verify.disk_view import open_disk_view
 from imagekit.verify.evidence import escape
 from imagekit.verify.judge import MOST_SEEN, RANK, make_findings, split_allowed
 from imagekit.verify.view import CannotSee, View, ViewKind
+from imagekit.verify.vm_config import VmConfig, open_vm_view
 
 if TYPE_CHECKING:
     from imagekit.definition.model import Allowance
@@ -33,19 +34,29 @@ DAMAGED = "image-damaged"
 TOO_SLOW = "image-too-slow"
 
 
-def verify_disk(path: Path, policy: Policy | None = None, *, progress: Progress = silent) -> Report:
+def verify_disk(
+    path: Path, policy: Policy | None = None, *, vm_config: VmConfig | None = None, progress: Progress = silent
+) -> Report:
     """Check the disk image at ``path`` and return the report; nothing is written, mounted or repaired.
+
+    With ``vm_config``, the VM that the disk is meant for is checked as well, and the two against each other.
 
     Raises :class:`VerificationFailed` when the file is no disk or holds no operating system or several, and
     :class:`imagekit.errors.DefinitionInvalid` for a policy about checks that there are not. A damaged disk gives a
     report that says so.
     """
-    return verify_view(open_disk_view(path), ViewKind.DISK, str(path), policy or Policy(), progress)
+    opening = open_disk_view(path, vm_config=vm_config, progress=progress)
+    return verify_view(opening, ViewKind.DISK, str(path), policy or Policy(), progress)
 
 
 def verify_directory(path: Path, policy: Policy | None = None, *, progress: Progress = silent) -> Report:
     """Check the tree under directory ``path``; what only a disk has is not observed. Raises as :func:`verify_disk`."""
     return verify_view(open_directory_view(path), ViewKind.DIRECTORY, str(path), policy or Policy(), progress)
+
+
+def verify_vm_config(config: VmConfig, policy: Policy | None = None, *, progress: Progress = silent) -> Report:
+    """Check a Proxmox VM's configuration by itself; what only its disk shows is not observed."""
+    return verify_view(open_vm_view(config), ViewKind.VM_CONFIG, f"vm:{config.name}", policy or Policy(), progress)
 
 
 def verify_view(

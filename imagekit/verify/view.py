@@ -15,10 +15,8 @@ from imagekit.disk.tree import FileTree, FileType, Node
 
 if TYPE_CHECKING:
     from imagekit.disk.container import Disk
-    from imagekit.disk.ext4 import Ext4
-    from imagekit.disk.fat import Fat
-    from imagekit.disk.gpt import Partition, PartitionTable
-    from imagekit.disk.probe import FilesystemKind
+    from imagekit.disk.gpt import PartitionTable
+    from imagekit.disk.volume import Volume
     from imagekit.verify.live import LiveFacts
     from imagekit.verify.vm_config import VmConfig
 
@@ -53,27 +51,6 @@ _BLIND = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """One filesystem (or what stands in its place) on the disk.
-
-    ``uuid`` and ``label`` are empty where the kind has none or is not read; ``filesystem`` is ``None`` for a kind that
-    cannot be opened, with the reason in ``problem``.
-    """
-
-    partition: "Partition | None"
-    kind: "FilesystemKind"
-    uuid: str = ""
-    label: str = ""
-    filesystem: "Ext4 | Fat | None" = None
-    problem: str = ""
-
-    @property
-    def device(self) -> str:
-        """What to call it in a report."""
-        return "whole disk" if self.partition is None else f"partition {self.partition.number}"
-
-
 class View:
     """Files under ``tree``; ``table``, ``volumes``, ``root_volume`` and ``esp`` exist only for a disk."""
 
@@ -84,7 +61,7 @@ class View:
         *,
         table: "PartitionTable | None" = None,
         volumes: "tuple[Volume, ...]" = (),
-        root_volume: Volume | None = None,
+        root_volume: "Volume | None" = None,
         esp: FileTree | None = None,
         disk: "Disk | None" = None,
         vm_config: "VmConfig | None" = None,
@@ -141,11 +118,16 @@ class View:
         node = self.tree.lstat(directory)
         if node is None or node.type is not FileType.DIRECTORY:
             return
-        for count, (path, entry) in enumerate(self.tree.walk(directory, _MOST_OBJECTS)):
-            if count % 1024 == 0:
-                self._check_time(directory)
+        for path, entry in self.walk(directory):
             if entry.type is not FileType.DIRECTORY:
                 yield path, entry
+
+    def walk(self, directory: str, skip: tuple[str, ...] = ()) -> Iterator[tuple[str, Node]]:
+        """Yield every entry below ``directory`` as :meth:`FileTree.walk` does, while there is time."""
+        for count, (path, entry) in enumerate(self.tree.walk(directory, _MOST_OBJECTS, skip)):
+            if count % 1024 == 0:
+                self._check_time(directory)
+            yield path, entry
 
     # -- disk ------------------------------------------------------------------------------------------------------
 
@@ -163,12 +145,12 @@ class View:
         self._need_disk()
         return self._table
 
-    def volumes(self) -> tuple[Volume, ...]:
+    def volumes(self) -> "tuple[Volume, ...]":
         """Return the filesystems in the order of their partitions; raises :class:`CannotSee` for a directory."""
         self._need_disk()
         return self._volumes
 
-    def root_volume(self) -> Volume:
+    def root_volume(self) -> "Volume":
         """Return the filesystem that holds ``/``; raises :class:`CannotSee` for a directory."""
         self._need_disk()
         if self._root_volume is None:

@@ -56,7 +56,7 @@ def test_show_one_version(program: Program, store: Store) -> None:
     assert lines["reference"] == "template@20260706-1"
     assert lines["channels"] == "stable"
     assert lines["packages"] == "2"
-    assert lines["verification"] == "0 fail, 1 warn, 0 info, 2 pass, 1 not_observed"
+    assert lines["verification"] == "0 fail, 1 warn, 0 info, 2 pass, 1 not_observed, 0 suppressed"
     assert lines["reproducible"] == "no: mke2fs 1.47.0 writes the time"
     assert "boot proof    two clones booted" in said.output
     path = said.output.splitlines()[-1].split(maxsplit=1)[1]

@@ -42,9 +42,9 @@ def test_unfit_disk_is_exit_5(program: Program, dirty_disk: Path) -> None:
     """A finding that fails ends with 5; its line names check, file and remedy, and no escape of a file's name."""
     said = program("verify", os.fspath(dirty_disk), status=5)
     assert said.errors == ""
-    first, second, *_ = said.output.splitlines()
+    first, _, third, *_ = said.output.splitlines()
     assert first.split()[:3] == ["fail", "machine-id", "/etc/machine-id"]
-    assert second.strip().startswith("fix: ")
+    assert third.strip().startswith("fix: ")
 
 
 def test_findings_as_a_document(program: Program, dirty_disk: Path) -> None:

@@ -92,7 +92,8 @@ def test_data_ranges_without_support_are_one(disk_file: Path, monkeypatch: pytes
     [
         (b"QFI\xfb\0\0\0\3", "qcow2"),
         (b"KDMV\1\0\0\0", "VMDK"),
-        (b"# Disk DescriptorFile\n", "VMDK"),
+        (b"# Disk DescriptorFile\n", "VMDK descriptor"),
+        (bytes(257) + b"ustar", "tar"),
         (b"vhdxfile", "VHDX"),
         (b"\xfd7zXZ\0", "xz"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -104,7 +105,7 @@ def test_containers_are_refused_by_name(tmp_path: Path, content: bytes, name: st
     """A container is named together with the command that makes it raw; nothing inside it is believed."""
     path = tmp_path / "disk.img"
     path.write_bytes(content.ljust(4096, b"\0"))
-    with pytest.raises(NotADisk, match=f"is a {name} container") as caught:
+    with pytest.raises(NotADisk, match=f"is a {name} file") as caught:
         open_raw(path)
     assert caught.value.hint is not None
     assert "disk.img" in caught.value.hint

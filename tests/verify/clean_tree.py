@@ -56,6 +56,7 @@ FILES: dict[str, str | bytes] = {
     ),
     "/etc/cloud/cloud.cfg.d/90_dpkg.cfg": "datasource_list: [ NoCloud, ConfigDrive, None ]\n",
     "/etc/cloud/cloud.cfg.d/README": "only *.cfg\n",
+    "/etc/cloud/build.info": "build_name: template\n",
     "/usr/bin/growpart": "program",
     "/usr/sbin/sfdisk": "program",
     "/usr/sbin/qemu-ga": "program",

@@ -14,12 +14,14 @@ from imagekit.verify.checks import (
     identity,
     initramfs,
     live,
+    machine_id,
     network,
     packages,
     policy,
     sd_image,
     secrets,
     ssh,
+    sshd,
     state,
     traces,
     updates,
@@ -28,7 +30,7 @@ from imagekit.verify.checks import (
 
 # In the order of a clone's life: who it is, who may enter, whether it boots, what it carries along.
 _SUBJECTS = (
-    identity, cloud_init, ssh, accounts, secrets, credentials, network, state, boot, initramfs, disk, filesystems,
-    packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, live, policy,
+    machine_id, identity, cloud_init, ssh, sshd, accounts, secrets, credentials, network, state, boot, initramfs, disk,
+    filesystems, packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, live, policy,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for subject in _SUBJECTS for check in subject.CHECKS)

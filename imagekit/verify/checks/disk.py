@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 
 from imagekit.disk.probe import FilesystemKind
+from imagekit.image import Firmware
 from imagekit.report import Severity
-from imagekit.verify.check import MACHINES, Check, Policy, Seen, Subject
+from imagekit.verify.check import MACHINES, Check, Policy, Profile, Seen, Subject
 from imagekit.verify.facts.boot_entries import parse_device
 from imagekit.verify.facts.cloud_config import CloudConfig, is_off, list_modules, read_cloud_config
 from imagekit.verify.facts.filesystems import is_on_disk, read_fstab
@@ -21,16 +22,28 @@ _NO_DEVICE = (
     "cgroup2", "debugfs", "tracefs", "securityfs", "hugetlbfs", "mqueue", "bpf", "efivarfs", "none",
 )  # fmt: skip
 _WARNINGS = ("hybrid MBR", "not in the last sector")
+_BOOT_FLAG = "bootable"  # SeaBIOS and GRUB do not look at it; some loaders in sector 0 do
 
 
-def find_table_problems(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Report every defect that the reader of the partition table notes."""
+def find_table_problems(view: View, policy: Policy) -> Iterator[Seen]:
+    """Report every defect that the reader of the partition table notes, and an MBR where UEFI firmware will boot."""
+    from imagekit.disk.gpt import Scheme
+
     table = view.partition_table()
     if table is None:
         yield Seen("partition table", "there is none")
         return
+    is_card = policy.profile is Profile.SD_IMAGE
+    if table.scheme is Scheme.MBR and not is_card and policy.firmware is Firmware.OVMF:
+        yield Seen("partition table", "it is an MBR, and there is no GPT for the UEFI firmware")
     for problem in table.problems:
-        yield Seen("partition table", problem, Severity.WARN if any(each in problem for each in _WARNINGS) else None)
+        if _BOOT_FLAG in problem:
+            if not is_card:  # a Raspberry Pi's firmware starts from the first FAT, whatever is marked
+                yield Seen("partition table", problem, Severity.INFO)
+        else:
+            yield Seen(
+                "partition table", problem, Severity.WARN if any(each in problem for each in _WARNINGS) else None
+            )
 
 
 def find_unclean_filesystems(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -145,7 +158,7 @@ CHECKS = (
         why="firmware or growpart refuses the disk",
         fix="sgdisk -e repairs the backup; otherwise build the disk again",
         find=find_table_problems,
-        profiles=MACHINES,
+        profiles=(Profile.TEMPLATE, Profile.SD_IMAGE),
     ),
     Check(
         id="fs-clean",

@@ -1,26 +1,43 @@
-"""SSH: no key of the build remains, every clone makes its own, and nobody gets in with a password.
+"""SSH keys: no key of the build remains, and every clone makes its own.
 
-Source of the rules: sshd(8), sshd_config(5), cloud-init's ``cc_ssh.py``, Debian's openssh-server units.
+Source of the rules: sshd(8), ssh-keygen(1), cloud-init's ``cc_ssh.py``, Debian's openssh-server units, Packer's
+``step_cleanup_temp_keys.go``.
 """
 
 from collections.abc import Iterator
 
 from imagekit.disk.tree import FileType
 from imagekit.report import Severity
-from imagekit.verify.check import EVERYWHERE, MACHINES, Check, Policy, Seen, Subject
-from imagekit.verify.evidence import PRIVATE_KEY, read_public_key
-from imagekit.verify.facts.accounts import find_homes, has_password, read_accounts
-from imagekit.verify.facts.cloud_config import is_off, makes_host_keys, read_cloud_config
+from imagekit.verify.check import (
+    ALL_PROFILES,
+    CLONES_TOO,
+    EVERYWHERE,
+    MACHINES,
+    Check,
+    Policy,
+    Profile,
+    Seen,
+    Subject,
+)
+from imagekit.verify.evidence import PRIVATE_KEY, PublicKey, read_public_key
+from imagekit.verify.facts.accounts import find_homes
+from imagekit.verify.facts.cloud_config import makes_host_keys
 from imagekit.verify.facts.sshd import read_sshd_policy
 from imagekit.verify.facts.system import is_first_boot
 from imagekit.verify.facts.units import find_unit, is_enabled, read_pulls
-from imagekit.verify.view import CannotSee, View
+from imagekit.verify.view import CannotSee, View, fact
 
 _SSH = "/etc/ssh"
 _SERVICES = ("ssh.service", "sshd.service")
 _SOCKETS = ("ssh.socket", "sshd.socket")
 _KEY_LIMIT = 64 << 10
 _MOST_PATTERNS = 16
+_MOST_KEYS = 32
+# SHA-256 fingerprints of the two key pairs that Vagrant publishes, private halves included (its keys/ directory).
+_PUBLISHED = (
+    "SHA256:1M4RzhMyWuFS/86uPY/ce2prh/dVTHW7iD2RhpquOZA",
+    "SHA256:WkvqjnyPAeC0cbPErYiGP9vqHdgL1MqqvPdIe3lvHgI",
+)
 
 
 def _need_server(view: View) -> None:
@@ -28,22 +45,36 @@ def _need_server(view: View) -> None:
         raise CannotSee("the image has no SSH server")
 
 
-def list_host_keys(view: View) -> Iterator[tuple[str, bool]]:
-    """Yield the path of each host key file and whether it is a private key."""
-    for path, _ in view.children(_SSH):
-        if path.startswith(f"{_SSH}/ssh_host_"):
-            yield path, bool(PRIVATE_KEY.search(view.text(path, _KEY_LIMIT) or ""))
+@fact
+def list_host_keys(view: View) -> dict[str, bool]:
+    """Return the path of each host key file and whether it is a private key; ``HostKey`` may name other places."""
+    keys: dict[str, bool] = {}
+    paths = [path for path, _ in view.children(_SSH) if path.startswith(f"{_SSH}/ssh_host_")]
+    try:
+        named = [setting.value for setting in read_sshd_policy(view).list_values("hostkey")][:_MOST_KEYS]
+    except CannotSee:
+        named = []
+    for path in dict.fromkeys([*paths, *(path for path in named if view.is_file(path))]):
+        keys[path] = bool(PRIVATE_KEY.search(view.text(path, _KEY_LIMIT) or ""))
     for directory in ("/etc/dropbear", "/etc/dropbear/initramfs", "/etc/dropbear-initramfs"):
-        for path, _ in view.children(directory, "_host_key"):
-            yield path, True
+        keys |= {path: True for path, _ in view.children(directory, "_host_key")}
     for path, node in view.children("/etc/tinyssh/sshkeydir"):
         if node.type is FileType.FILE and "/." in path:
-            yield path, True
+            keys[path] = True
+    return keys
 
 
-def find_host_keys(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for private host keys of OpenSSH, dropbear and tinyssh, and for public halves without one."""
-    keys = dict(list_host_keys(view))
+def find_host_keys(view: View, policy: Policy) -> Iterator[Seen]:
+    """Look for host keys of OpenSSH, dropbear and tinyssh; a machine that runs must have one, an image none.
+
+    A public half without its private key is left over from one.
+    """
+    keys = list_host_keys(view)
+    if policy.profile is Profile.CLONE:
+        _need_server(view)
+        if not any(keys.values()):
+            yield Seen(_SSH, "a running machine without a host key", fix="ssh-keygen -A && systemctl restart ssh")
+        return
     for path, private in keys.items():
         base = path.removesuffix(".pub").removesuffix("-cert")
         if private:
@@ -56,7 +87,7 @@ def find_host_keys(view: View, _policy: Policy) -> Iterator[Seen]:
 def find_key_regeneration(view: View, _policy: Policy) -> Iterator[Seen]:
     """With no key in the image, something that boot starts must make one."""
     _need_server(view)
-    if any(private for _, private in list_host_keys(view)):
+    if any(list_host_keys(view).values()):
         return
     try:
         if makes_host_keys(view):
@@ -102,7 +133,25 @@ def _unit_makes_keys(view: View, name: str) -> bool:
 
 
 def find_authorized_keys(view: View, policy: Policy) -> Iterator[Seen]:
-    """Look for key lines wherever sshd or a person would look for them."""
+    """Look for key lines wherever sshd or a person would look for them.
+
+    A machine that runs has keys; there, only those of a build are wrong. Vagrant's published keys are wrong even for an
+    account that the definition names.
+    """
+    for path, owner in _list_key_files(view).items():
+        for line in view.lines(path):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            key = read_public_key(line)
+            builder = _name_builder(key)
+            if _is_published(key) or (builder and owner not in policy.allow_users):
+                yield Seen(path, f"lets in {builder}: {key}")
+            elif owner not in policy.allow_users and policy.profile is not Profile.CLONE:
+                yield Seen(path, f"lets in {key or 'an unknown kind of key'}")
+
+
+def _list_key_files(view: View) -> dict[str, str]:
+    """Return each file that may hold authorized keys, and whose."""
     paths: dict[str, str] = {}
     homes = find_homes(view)
     for home, owner in homes.items():
@@ -112,96 +161,61 @@ def find_authorized_keys(view: View, policy: Policy) -> Iterator[Seen]:
     for path, _ in view.children(f"{_SSH}/authorized_keys.d"):
         paths.setdefault(path, path.rsplit("/", 1)[-1])
     try:
-        patterns = read_sshd_policy(view).get("authorizedkeysfile").value.split()[:_MOST_PATTERNS]
+        sshd = read_sshd_policy(view)
     except CannotSee:
-        patterns = []
-    for pattern in patterns if patterns != ["none"] else []:
+        return paths
+    values = [sshd.get("authorizedkeysfile").value]
+    values += [block.settings[key].value for block in sshd.blocks if (key := "authorizedkeysfile") in block.settings]
+    patterns = dict.fromkeys(word for value in values for word in value.split() if word != "none")
+    for pattern in list(patterns)[:_MOST_PATTERNS]:
         for home, owner in homes.items():
             path = pattern.replace("%h", home).replace("%u", owner).replace("%%", "%")
             paths.setdefault(path if path.startswith("/") else f"{home}/{path}", owner)
-    for path, owner in paths.items():
-        if owner in policy.allow_users:
-            continue
-        for line in view.lines(path):
-            if line.strip() and not line.lstrip().startswith("#"):
-                yield Seen(path, f"lets in {read_public_key(line) or 'an unknown kind of key'}")
+    return paths
 
 
-def find_password_login(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look at what sshd would decide about passwords, and whether any account has one."""
-    setting = read_sshd_policy(view).allows_passwords()
-    if setting is None:
-        return
-    holders = [account.name for account in read_accounts(view) if account.can_log_in and has_password(view, account)]
-    if holders:
-        yield Seen(setting.path, f"passwords are accepted, and {', '.join(holders[:5])} can use one")
-        return
-    try:
-        mended = is_off(read_cloud_config(view).get("ssh_pwauth"))
-    except CannotSee:
-        mended = False
-    severity = Severity.INFO if mended else Severity.WARN
-    yield Seen(setting.path, "passwords are accepted; no account has a usable one now", severity)
+def _is_published(key: PublicKey | None) -> bool:
+    return key is not None and key.fingerprint in _PUBLISHED
 
 
-def find_root_login(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look at the effective ``PermitRootLogin``."""
-    setting = read_sshd_policy(view).get("permitrootlogin")
-    match setting.value.lower():
-        case "yes":
-            yield Seen(setting.path, "PermitRootLogin yes")
-        case "prohibit-password" | "without-password":
-            yield Seen(setting.path, f"PermitRootLogin {setting.value}: root may log in with a key", Severity.INFO)
-
-
-def find_empty_passwords(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look at the effective ``PermitEmptyPasswords``, in ``Match`` blocks too."""
-    policy = read_sshd_policy(view)
-    settings = [policy.get("permitemptypasswords")]
-    settings += [block.settings[key] for block in policy.blocks if (key := "permitemptypasswords") in block.settings]
-    for setting in settings:
-        if setting.value.lower() == "yes":
-            yield Seen(setting.path, "PermitEmptyPasswords yes")
-
-
-def find_match_blocks(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for ``Match`` blocks that turn on passwords or root's password."""
-    policy = read_sshd_policy(view)
-    for block in policy.blocks:
-        if block.settings and policy.allows_passwords(block):
-            yield Seen(block.path, f"Match {block.criteria}: passwords are accepted")
-        root = block.settings.get("permitrootlogin")
-        if root is not None and root.value.lower() == "yes":
-            yield Seen(block.path, f"Match {block.criteria}: PermitRootLogin yes")
-
-
-def find_server_disabled(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look whether boot starts the SSH server, as a service or through its socket."""
-    if not view.is_file("/usr/sbin/sshd"):
-        yield Seen("/usr/sbin/sshd", "there is no SSH server")
-        return
-    if view.exists(f"{_SSH}/sshd_not_to_be_run"):
-        yield Seen(f"{_SSH}/sshd_not_to_be_run", "the file exists: Debian's unit does not start sshd")
-    if is_enabled(view, *_SERVICES, *_SOCKETS):
-        service = next((unit for name in _SERVICES if (unit := find_unit(view, name)) is not None), None)
-        if service is not None and service.masked:
-            yield Seen(service.path, f"{service.name} is masked")
-        return
-    unit = next((unit for name in _SERVICES if (unit := find_unit(view, name)) is not None), None)
-    what = "there is no unit for it" if unit is None else "masked" if unit.masked else "not enabled, nor is its socket"
-    yield Seen(unit.path if unit else "/usr/lib/systemd/system/ssh.service", what)
+def _name_builder(key: PublicKey | None) -> str:
+    """Say whose key it is when it comes from a build, by its fingerprint or comment; empty for other keys."""
+    if key is None:
+        return ""
+    if _is_published(key):
+        return "everybody, with Vagrant's published key"
+    comment = key.comment.lower()
+    if comment.startswith("packer"):
+        return "Packer, with its temporary key"
+    return "the build machine" if comment.startswith(("root@build", "root@packer", "builder@")) else ""
 
 
 def find_private_keys(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for private keys in homes and in the places where deployments put them; host keys have their own check."""
+    host_keys = list_host_keys(view)
     for place in ("/root", "/home", _SSH, "/opt", "/srv"):
         for path, node in view.files_below(place):
             name = path.rsplit("/", 1)[-1]
             is_candidate = name.startswith("id_") or name.endswith((".pem", ".key")) or "/.ssh/" in path
-            if node.type is not FileType.FILE or not is_candidate or path.startswith(f"{_SSH}/ssh_host_"):
+            if node.type is not FileType.FILE or not is_candidate or path in host_keys:
                 continue
             if PRIVATE_KEY.search(view.text(path, _KEY_LIMIT) or ""):
                 yield Seen(path, "a private key")
+
+
+def find_known_hosts(view: View, _policy: Policy) -> Iterator[Seen]:
+    """Look for the machines that the build has talked to: homes' ``known_hosts``, and the one for everybody."""
+    for home in find_homes(view):
+        for path, _ in view.children(f"{home}/.ssh"):
+            if path.rsplit("/", 1)[-1].startswith("known_hosts") and (count := _count_hosts(view, path)):
+                yield Seen(path, f"{count} known hosts")
+    for path in (f"{_SSH}/ssh_known_hosts", f"{_SSH}/ssh_known_hosts2"):
+        if count := _count_hosts(view, path):
+            yield Seen(path, f"{count} known hosts", Severity.INFO)
+
+
+def _count_hosts(view: View, path: str) -> int:
+    return sum(1 for line in view.lines(path) if line.strip() and not line.lstrip().startswith("#"))
 
 
 CHECKS = (
@@ -212,6 +226,7 @@ CHECKS = (
         why="whoever has one clone's key can impersonate all of them",
         fix="rm -f /etc/ssh/ssh_host_*",
         find=find_host_keys,
+        profiles=ALL_PROFILES,
         never_published=True,
     ),
     Check(
@@ -219,7 +234,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.SSH,
         why="sshd without host keys does not start, so the clone cannot be reached",
-        fix="enable cloud-init with its ssh module, or a unit that runs ssh-keygen -A",
+        fix="systemctl enable cloud-init-local.service  # or a unit that runs ssh-keygen -A",
         find=find_key_regeneration,
         profiles=MACHINES,
     ),
@@ -228,57 +243,26 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.SSH,
         why="whoever holds the build's key can log in to every clone",
-        fix="remove the file; clones get their keys from cloud-init",
+        fix="rm -f /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys*  # clones get their keys from cloud-init",
         find=find_authorized_keys,
-    ),
-    Check(
-        id="sshd-password-login",
-        severity=Severity.FAIL,
-        subject=Subject.SSH,
-        why="passwords are guessed by machines that do nothing else",
-        fix="PasswordAuthentication no and KbdInteractiveAuthentication no in a drop-in that sorts first (00-….conf)",
-        find=find_password_login,
-        profiles=EVERYWHERE,
-    ),
-    Check(
-        id="sshd-root-login",
-        severity=Severity.FAIL,
-        subject=Subject.SSH,
-        why="root can be entered with a password",
-        fix="PermitRootLogin no, or prohibit-password, in a drop-in that sorts first",
-        find=find_root_login,
-    ),
-    Check(
-        id="sshd-empty-passwords",
-        severity=Severity.FAIL,
-        subject=Subject.SSH,
-        why="an account with an empty password field is open to everybody",
-        fix="remove PermitEmptyPasswords",
-        find=find_empty_passwords,
-    ),
-    Check(
-        id="sshd-match",
-        severity=Severity.WARN,
-        subject=Subject.SSH,
-        why="the block opens for some what the rest of the configuration closes, and sshd -T does not show it",
-        fix="remove the block",
-        find=find_match_blocks,
-    ),
-    Check(
-        id="ssh-enabled",
-        severity=Severity.FAIL,
-        subject=Subject.SSH,
-        why="there is no way into the clone",
-        fix="systemctl unmask ssh; systemctl enable ssh",
-        find=find_server_disabled,
-        profiles=MACHINES,
+        profiles=CLONES_TOO,  # a card's keys are in its configuration, and there must be one: sd-access
     ),
     Check(
         id="private-keys",
         severity=Severity.FAIL,
         subject=Subject.SSH,
         why="a key of the builder is handed to every clone",
-        fix="remove the file and replace the key wherever it is accepted",
+        fix="rm -f /root/.ssh/id_* /home/*/.ssh/id_*  # and replace the key wherever it is accepted",
         find=find_private_keys,
+        profiles=(*EVERYWHERE, Profile.SD_IMAGE),
+    ),
+    Check(
+        id="known-hosts",
+        severity=Severity.WARN,
+        subject=Subject.SSH,
+        why="a map of the build's network is handed to whoever gets a clone",
+        fix="rm -f /root/.ssh/known_hosts* /home/*/.ssh/known_hosts* /etc/ssh/ssh_known_hosts*",
+        find=find_known_hosts,
+        profiles=(*EVERYWHERE, Profile.SD_IMAGE),
     ),
 )

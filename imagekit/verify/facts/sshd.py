@@ -6,7 +6,6 @@ for whom it matches, and a ``Match`` inside an included file ends with that file
 """
 
 import fnmatch
-import re
 import shlex
 from dataclasses import dataclass, field
 
@@ -15,7 +14,9 @@ from imagekit.verify.view import CannotSee, View, fact
 MAIN_FILE = "/etc/ssh/sshd_config"
 _DEPTH = 16  # sshd's own limit for nested includes
 _FILES = 500
-_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*?)\s*$")
+_LINES = 20_000
+_DIRECTORIES = 100
+_WILD = frozenset("*?[")
 _ALIASES = {
     "challengeresponseauthentication": "kbdinteractiveauthentication",
     "skeyauthentication": "kbdinteractiveauthentication",
@@ -38,6 +39,17 @@ class Setting:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that says something: ``keyword`` in lower case, by its present name; ``number`` counts from 1."""
+
+    keyword: str
+    value: str
+    path: str
+    number: int
+    in_match: bool
+
+
 @dataclass(slots=True)
 class MatchBlock:
     """Settings under one ``Match`` line."""
@@ -49,15 +61,25 @@ class MatchBlock:
 
 @dataclass(slots=True)
 class SshdPolicy:
-    """``settings`` apply to everybody; ``blocks`` to whom their criteria name; keywords are in lower case."""
+    """``settings`` apply to everybody; ``blocks`` to whom their criteria name; keywords are in lower case.
+
+    ``lines`` are all of them in the order in which sshd reads them; ``unread`` are included names that lead nowhere.
+    """
 
     settings: dict[str, Setting] = field(default_factory=dict)
     blocks: list[MatchBlock] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
 
     def get(self, keyword: str) -> Setting:
         """Return the effective value of ``keyword``, sshd's own default when no file sets it."""
         return self.settings.get(keyword) or Setting(_DEFAULTS.get(keyword, ""), MAIN_FILE)
+
+    def list_values(self, keyword: str) -> list[Setting]:
+        """Return every value of a keyword that may be repeated (``HostKey``), those for everybody only."""
+        lines = (line for line in self.lines if line.keyword == keyword and not line.in_match)
+        return [Setting(line.value, line.path) for line in lines]
 
     def allows_passwords(self, block: MatchBlock | None = None) -> Setting | None:
         """Return the setting that lets somebody in by password, or ``None`` when nothing does.
@@ -94,15 +116,19 @@ def _read_file(view: View, policy: SshdPolicy, path: str, outer: MatchBlock | No
         raise CannotSee(f"{path} is included too deep or too often")
     policy.files.append(path)
     block = outer
-    for line in view.lines(path):
-        match = _LINE.match(line)
-        if match is None or line.lstrip().startswith("#"):
+    for number, text in enumerate(view.lines(path), 1):
+        keyword, value = _split_line(text)
+        if not keyword:
             continue
-        keyword, value = match.group(1).lower(), _strip_comment(match.group(2))
-        keyword = _ALIASES.get(keyword, keyword)
+        if len(policy.lines) >= _LINES:
+            raise CannotSee(f"{path} makes sshd's configuration too long")
+        policy.lines.append(Line(keyword, value, path, number, block is not None))
         if keyword == "include":
             for included in _expand(view, value):
-                _read_file(view, policy, included, block, depth + 1)
+                if view.tree.stat(included) is None:
+                    policy.unread.append((path, included))
+                else:
+                    _read_file(view, policy, included, block, depth + 1)
         elif keyword == "match":
             if value.lower() == "all" and outer is None:
                 block = None
@@ -111,6 +137,22 @@ def _read_file(view: View, policy: SshdPolicy, path: str, outer: MatchBlock | No
             policy.blocks.append(block)
         else:
             (policy.settings if block is None else block.settings).setdefault(keyword, Setting(value, path))
+
+
+def _split_line(text: str) -> tuple[str, str]:
+    """Return keyword and value of a line; an empty keyword for a blank line or a comment.
+
+    Blanks or one ``=`` stand between the two, and the keyword may be quoted.
+    """
+    text = text.strip()
+    if not text or text.startswith("#"):
+        return "", ""
+    end = next((at for at, character in enumerate(text) if character.isspace() or character == "="), len(text))
+    keyword = text[:end].strip('"').lower()
+    rest = text[end:].lstrip()
+    if rest.startswith("="):
+        rest = rest[1:].lstrip()
+    return _ALIASES.get(keyword, keyword), _strip_comment(rest)
 
 
 def _strip_comment(value: str) -> str:
@@ -123,12 +165,25 @@ def _strip_comment(value: str) -> str:
 
 
 def _expand(view: View, patterns: str) -> list[str]:
-    """Return the files an ``Include`` names, each pattern's matches in C order; relative ones start in ``/etc/ssh``."""
+    """Return the files an ``Include`` names, each pattern's matches in C order; relative ones start in ``/etc/ssh``.
+
+    As glob(3) does it: a pattern may have wildcards in any part and does not match a leading dot, and a name without
+    a match is left out silently. A link that leads nowhere is a match.
+    """
     found = []
     for pattern in patterns.split():
-        path = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
-        directory, _, name = path.rpartition("/")
-        # glob(3): a pattern does not match a leading dot. Patterns in directories are rare and not followed.
-        names = [entry for entry in view.tree.names(directory or "/") if fnmatch.fnmatchcase(entry, name)]
-        found += [f"{directory}/{entry}" for entry in sorted(names) if entry[0] != "." or name[0] == "."]
-    return found
+        parts = (pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}").split("/")[1:]
+        places = [""]
+        for part in parts:
+            places = [f"{place}/{name}" for place in places[:_DIRECTORIES] for name in _match_names(view, place, part)]
+        found += places
+    return found[: _FILES + 1]
+
+
+def _match_names(view: View, directory: str, part: str) -> list[str]:
+    if part in ("", ".", ".."):
+        return [part]
+    if not _WILD & set(part):
+        return [part] if view.tree.lstat(f"{directory}/{part}") is not None else []
+    names = [name for name in view.tree.names(directory or "/") if name[0] != "." or part[0] == "."]
+    return sorted(name for name in names if fnmatch.fnmatchcase(name, part))

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass, replace
 
-from imagekit.disk.tree import FileTree, FileType, Node, Source
-from imagekit.verify.view import CannotSee, Volume
+from imagekit.disk.tree import FileTree, FileType, Node, ReadPart, Source, open_parts, read_attribute
+from imagekit.disk.volume import Volume
+from imagekit.errors import VerificationFailed
 
 _LIMIT = 1 << 20
+_BY = {"by-uuid": "UUID", "by-label": "LABEL", "by-partuuid": "PARTUUID", "by-partlabel": "PARTLABEL"}
+
+
+class MountUnreadable(VerificationFailed):
+    """A directory is on a filesystem of its own that cannot be read; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +34,23 @@ class _Refusing:
 
     def children(self, directory: Node) -> dict[str, Node]:
         del directory
-        raise CannotSee(self._reason)
+        raise MountUnreadable(self._reason)
 
     def data(self, file: Node, limit: int) -> bytes:
         del file, limit
-        raise CannotSee(self._reason)
+        raise MountUnreadable(self._reason)
 
     def target(self, link: Node) -> str:
         del link
-        raise CannotSee(self._reason)
+        raise MountUnreadable(self._reason)
+
+    def parts(self, file: Node) -> ReadPart:
+        del file
+        raise MountUnreadable(self._reason)
+
+    def xattr(self, file: Node, name: str) -> bytes | None:
+        del file, name
+        raise MountUnreadable(self._reason)
 
 
 class Mounted:
@@ -70,6 +84,14 @@ class Mounted:
     def target(self, link: Node) -> str:
         """Return a symbolic link's text."""
         return self._sources[self._place(link).source].target(self._unwrap(link))
+
+    def parts(self, file: Node) -> ReadPart:
+        """Return a function that reads parts of a regular file."""
+        return open_parts(self._sources[self._place(file).source], self._unwrap(file))
+
+    def xattr(self, file: Node, name: str) -> bytes | None:
+        """Return an extended attribute; raises as :func:`imagekit.disk.tree.read_attribute`."""
+        return read_attribute(self._sources[self._place(file).source], self._unwrap(file), name)
 
     def _wrap(self, node: Node, source: int, path: str) -> Node:
         # A directory's path is part of its handle only at mount points' ancestors: elsewhere two paths to one
@@ -108,10 +130,13 @@ def mount_volumes(root: Volume, volumes: tuple[Volume, ...]) -> FileTree:
 
 def _is_named(volume: Volume, source: str) -> bool:
     """Say whether an fstab source means this volume."""
+    if source.startswith("/dev/disk/"):  # the links of udev's 60-persistent-storage.rules
+        by, _, name = source.removeprefix("/dev/disk/").partition("/")
+        source = f"{_BY.get(by, '')}={name}"
     kind, equals, value = source.partition("=")
     value = value.strip('"')
     if not equals or not value:
-        return False
+        return source in volume.device_names
     match kind:
         case "UUID":
             return volume.uuid.lower() == value.lower()

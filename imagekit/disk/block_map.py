@@ -1,0 +1,107 @@
+"""What each byte of a whole disk is good for: data, zeros, or nothing that anybody will miss.
+
+The map has no gaps and rises. Where it is not certain that a range is free, it is data: an unknown or damaged
+filesystem, one that was not unmounted in order, what lies before the first partition (boot loaders without a partition
+of their own live there: GRUB behind an MBR, U-Boot on a card), and the rest of a partition behind its filesystem.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from imagekit.disk.container import Disk
+from imagekit.disk.gpt import NoPartitionTable, PartitionTable
+from imagekit.disk.partitions import read_partition_table
+from imagekit.disk.probe import FilesystemKind, probe_filesystem
+from imagekit.disk.raw import Readable, Window
+from imagekit.disk.runs import Range, intersect, merge, subtract
+from imagekit.errors import ImageDamaged
+
+_SWAP_HEADER = 64 << 10  # mkswap(8) writes one page, and a page has at most 64 KiB
+
+
+class Use(StrEnum):
+    """What a range is good for."""
+
+    DATA = "data"  # must be kept as it is
+    ZERO = "zero"  # must be kept and reads as zeros: a hole of the image file
+    FREE = "free"  # belongs to no file and no structure: any content will do
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A range of the disk in bytes."""
+
+    offset: int
+    length: int
+    use: Use
+
+
+@dataclass(frozen=True, slots=True)
+class FreeRange:
+    """Free space in bytes; ``partition`` is its number, 0 for the whole disk as one filesystem, ``None`` outside."""
+
+    offset: int
+    length: int
+    partition: int | None
+
+
+def map_disk(disk: Disk) -> tuple[Extent, ...]:
+    """Return the map of ``disk``; neighbours differ in use, and the lengths add up to the disk's size.
+
+    Reads tables and bitmaps only: a few megabytes for a disk of any size. Damage never raises; it makes data.
+    """
+    free = list(merge((each.offset, each.length) for each in list_free_ranges(disk)))
+    kept = list(subtract([(0, disk.size)], free))
+    written = list(intersect(kept, disk.data_ranges()))
+    extents = [Extent(*place, Use.FREE) for place in free]
+    extents += [Extent(*place, Use.DATA) for place in merge(written)]
+    extents += [Extent(*place, Use.ZERO) for place in subtract(kept, written)]
+    return tuple(sorted(extents, key=lambda each: each.offset))
+
+
+def list_free_ranges(disk: Readable) -> tuple[FreeRange, ...]:
+    """Return the free ranges of a whole disk, rising; none where the table or a filesystem cannot be believed."""
+    try:
+        table = read_partition_table(disk)
+    except NoPartitionTable:
+        return tuple(FreeRange(*place, 0) for place in find_free_space(disk))
+    except ImageDamaged:
+        return ()
+    places = [(part.offset, part.length) for part in table.partitions]
+    if not places or sum(length for _, length in places) != sum(length for _, length in merge(sorted(places))):
+        return ()  # partitions that overlap: which of them is right is not known
+    if any(offset + length > disk.size for offset, length in places):
+        return ()
+    found = [FreeRange(*place, None) for place in _find_unallocated(disk, table)]
+    for part in table.partitions:
+        window = Window(disk, part.offset, part.length)
+        found += [FreeRange(part.offset + at, length, part.number) for at, length in find_free_space(window)]
+    return tuple(sorted(found, key=lambda each: each.offset))
+
+
+def find_free_space(window: Readable) -> tuple[Range, ...]:
+    """Return the free ranges of one filesystem, relative to its beginning; none when it cannot be believed."""
+    try:
+        match probe_filesystem(window):
+            case FilesystemKind.EXT4:
+                from imagekit.disk.ext4 import open_ext4
+
+                return tuple(open_ext4(window).free_ranges())
+            case FilesystemKind.VFAT:
+                from imagekit.disk.fat import open_fat
+
+                return tuple(open_fat(window).free_ranges())
+            case FilesystemKind.SWAP if window.size > _SWAP_HEADER:
+                return ((_SWAP_HEADER, window.size - _SWAP_HEADER),)
+            case _:
+                return ()
+    except ImageDamaged:
+        return ()
+
+
+def _find_unallocated(disk: Readable, table: PartitionTable) -> Iterator[Range]:
+    """Yield what lies between and behind the partitions and is not the table's own."""
+    taken = sorted([*((part.offset, part.length) for part in table.partitions), *table.own_ranges])
+    first = min(part.offset for part in table.partitions)
+    return subtract([(first, disk.size - first)], list(merge(taken)))
