@@ -3,6 +3,7 @@
 # A clone needs neither the builder nor the checks, and a build no clones: each verb imports its room when it is used.
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.errors import DefinitionInvalid, VerificationFailed
 from imagekit.host import find_tool
-from imagekit.image import BuiltImage, Reference
+from imagekit.image import Architecture, BuiltImage, Firmware, Reference
 from imagekit.machine.accelerator import Accelerator, explain_accelerator, require_architecture
 from imagekit.machine.firmware import find_firmware
 from imagekit.progress import Event, Progress, silent
@@ -19,8 +20,9 @@ from imagekit.settings import AcceleratorChoice, Settings
 from imagekit.store import Store, Stored, Version, open_store
 
 if TYPE_CHECKING:
-    from imagekit.definition import ImageDefinition, Project
+    from imagekit.definition import ImageDefinition, Project, VerifyPolicy
     from imagekit.deliver.clone import Clone
+    from imagekit.verify import Policy, VmConfig
 
 
 class ImageUnfit(VerificationFailed):
@@ -71,7 +73,10 @@ def build_image(
         )  # fmt: skip
         report = verify_built(definition, built, progress)
         if boot_test and not report.failed and not is_proven(store, built, name):
-            report = prove_built(definition, built, report, settings, progress)
+            report = prove_disk(
+                built.disk.path, report, settings, allow_users=make_policy(definition).allow_users,
+                scratch=built.disk.path.parent, progress=progress,
+            )  # fmt: skip
         if report.failed or report.not_observed:  # what could not be seen on our own disk has not passed
             raise ImageUnfit(report, _keep(built, settings) if options.keep else None)
         progress(Event("storing the version"))
@@ -93,31 +98,59 @@ def is_proven(store: Store, built: BuiltImage, name: str) -> bool:
     return any(version.report.boot is not None for version in same)
 
 
+def make_policy(definition: "ImageDefinition") -> "Policy":
+    """Return what verification lets pass and forbids in an image of this definition."""
+    users = tuple(user.name for user in definition.users)
+    return _make_policy(definition.verify, users, definition.firmware, definition.architecture)
+
+
+def _make_policy(
+    rules: "VerifyPolicy", users: tuple[str, ...], firmware: Firmware, architecture: Architecture
+) -> "Policy":
+    from imagekit.verify import Policy
+
+    return Policy(
+        allow_users=tuple(dict.fromkeys((*users, *rules.allow_users))),
+        firmware=firmware,
+        architecture=architecture,
+        profile=rules.profile,
+        allow=rules.allow,
+        severity=rules.severity,
+        forbid_paths=rules.forbid_paths,
+        forbid_text=rules.forbid_text,
+    )
+
+
 def verify_built(definition: "ImageDefinition", built: BuiltImage, progress: Progress) -> Report:
     """Check the disk offline, against what its own definition allows."""
-    from imagekit.verify import Policy, verify_disk
+    from imagekit.verify import verify_disk
 
-    users = tuple(user.name for user in definition.users)
-    policy = Policy(allow_users=users, firmware=definition.firmware, architecture=definition.architecture)
-    report = verify_disk(built.disk.path, policy, progress=progress)
+    report = verify_disk(built.disk.path, make_policy(definition), progress=progress)
     return replace(report, target=definition.name)
 
 
-def prove_built(
-    definition: "ImageDefinition", built: BuiltImage, report: Report, settings: Settings, progress: Progress
-) -> Report:
-    """Boot two clones and return the report with what they showed."""
+def prove_disk(
+    disk: Path, report: Report, settings: Settings, *, allow_users: tuple[str, ...] = (), scratch: Path | None = None,
+    progress: Progress = silent,
+) -> Report:  # fmt: skip
+    """Boot two clones of a raw disk and return the report with what they showed.
+
+    Keys and overlays are made in ``scratch``, which something sweeps after a crash; the boot logs' place without it.
+    Raises :class:`imagekit.disk.raw.NotADisk` for a disk in a container: the clones lie over the file's own bytes.
+    """
+    from imagekit.disk import open_raw
     from imagekit.verify.boot import prove_clones
 
+    open_raw(disk).close()
     accelerator = choose_accelerator(settings, progress)
     proof = prove_clones(
-        built.disk.path,
+        disk,
         accelerator=accelerator,
         firmware=find_firmware(),
         workdir=settings.state / "boot-logs",
-        scratch=built.disk.path.parent,  # swept with the build's directory after a crash
+        scratch=scratch,
         timeout_seconds=settings.boot_timeout,
-        allow_users=tuple(user.name for user in definition.users),
+        allow_users=allow_users,
         progress=progress,
     )
     return replace(
@@ -155,15 +188,35 @@ def find_disk(reference: Reference, settings: Settings, *, default_channel: str 
     return version, store.disk_path(version)
 
 
-def verify_stored(reference: Reference, settings: Settings, progress: Progress = silent) -> Report:
-    """Check a stored version's disk again, by what its own definition allowed when it was built."""
-    from imagekit.verify import Policy, verify_disk
+def recall_policy(version: Version) -> "Policy":
+    """Return what the definition of a stored version allowed when it was built."""
+    from msgspec import ValidationError, convert
+
+    from imagekit.definition import VerifyPolicy
+
+    kept = version.provenance.definition
+    users = kept.get("users")
+    names = tuple(str(user["name"]) for user in users if isinstance(user, dict)) if isinstance(users, list) else ()
+    try:
+        rules = convert(kept.get("verify", {}), VerifyPolicy)
+    except ValidationError as problem:
+        raise DefinitionInvalid(f"the definition kept with {version.reference} cannot be read: {problem}") from None
+    return _make_policy(rules, names, version.firmware, version.architecture)
+
+
+def verify_stored(
+    reference: Reference, settings: Settings, *, adjust: Callable[["Policy"], "Policy"] = lambda policy: policy,
+    vm_config: "VmConfig | None" = None, progress: Progress = silent,
+) -> Report:  # fmt: skip
+    """Check a stored version's disk again, by what its own definition allowed when it was built, as ``adjust`` has it.
+
+    A bare name means its newest version.
+    """
+    from imagekit.verify import verify_disk
 
     version, disk = find_disk(reference, settings, default_channel=None)
-    users = version.provenance.definition.get("users")
-    names = tuple(str(user["name"]) for user in users if isinstance(user, dict)) if isinstance(users, list) else ()
-    policy = Policy(allow_users=names, firmware=version.firmware, architecture=version.architecture)
-    return replace(verify_disk(disk, policy, progress=progress), target=str(version.reference))
+    report = verify_disk(disk, adjust(recall_policy(version)), vm_config=vm_config, progress=progress)
+    return replace(report, target=str(version.reference))
 
 
 def plan_build(name: str, project: "Project", settings: Settings) -> dict[str, object]:

@@ -44,14 +44,16 @@ _DOORS = {
     "paramiko": ("imagekit/host",),
     "proxmoxer": ("imagekit/deliver/proxmox",),
     "pycdlib": ("imagekit/machine",),
-    "pyfsxfs": ("imagekit/disk",),  # C that parses hostile bytes: only in the child process
-    "pyvhdi": ("imagekit/disk",),
-    "pyvmdk": ("imagekit/disk",),
+    "pyfsxfs": ("imagekit/disk/libyal_child.py",),  # C that parses hostile bytes: only in the child process
+    "pyvhdi": ("imagekit/disk/libyal_child.py",),
+    "pyvmdk": ("imagekit/disk/libyal_child.py",),
     "sh": ("imagekit/host",),
     "tqdm": ("imagekit/cli",),
     "yaml": ("imagekit",),
 }
-_LAZY = frozenset({"cryptography", "jinja2", "paramiko", "proxmoxer", "pycdlib", "pyfsxfs", "pyvhdi", "pyvmdk", "sh", "yaml"})
+_LAZY = frozenset(
+    {"cryptography", "jinja2", "paramiko", "proxmoxer", "pycdlib", "pyfsxfs", "pyvhdi", "pyvmdk", "sh", "yaml"}
+)
 _PROCESS_MODULES = frozenset({"subprocess", "multiprocessing", "pty", "popen2", "commands"})
 _PROCESS_CALLS = ("system", "popen", "exec", "spawn", "posix_spawn", "startfile")
 _EXITS = frozenset({"sys.exit", "os._exit", "exit", "quit", "SystemExit"})
@@ -204,6 +206,9 @@ def test_tests_start_no_processes() -> None:
         ("imagekit/verify/ssh.py", "def f():\n    import paramiko\n", "paramiko may be imported only in"),
         ("imagekit/build/local.py", "def f():\n    import jinja2\n", "jinja2 may be imported only in"),
         ("imagekit/disk/iso.py", "def f():\n    import pycdlib\n", "pycdlib may be imported only in imagekit/machine"),
+        ("imagekit/disk/xfs.py", "def f():\n    import pyfsxfs\n", "pyfsxfs may be imported only in imagekit/disk/l"),
+        ("imagekit/disk/libyal_child.py", "import pyvmdk\n", "pyvmdk is slow to load"),
+        ("imagekit/disk/lvm.py", "def f():\n    import pyvslvm\n", "pyvslvm has no door"),
         ("imagekit/store/a.py", "import requests\n", "requests has no door"),
         ("imagekit/machine/seed.py", "import yaml\n", "yaml is slow to load"),
         ("imagekit/host/local.py", "from sh import Command\n", "sh is slow to load"),

@@ -60,6 +60,7 @@ def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: st
         ImageFile("/etc/hostname", b""),
         ImageFile("/etc/hosts", b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
         ImageFile("/etc/machine-id", b"", 0o444),
+        ImageFile("/etc/cloud/build.info", _describe_build(definition)),
     ]  # fmt: skip
     files.append(ImageFile("/etc/localtime", b"", 0o777, link=f"/usr/share/zoneinfo/{definition.timezone}"))
     if definition.base.release is Release.BOOKWORM:  # later releases have only the link
@@ -80,6 +81,12 @@ def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: st
         data = entry.content.encode() if entry.content is not None else _read_source(entry.source, entry.path)
         files.append(ImageFile(entry.path, data, entry.mode, entry.owner, entry.group))
     return tuple({file.path: file for file in files}.values())
+
+
+def _describe_build(definition: ImageDefinition) -> bytes:
+    """Return what a clone tells about its image, as cloud images do in this file; no time, so builds stay equal."""
+    base = definition.base.release.value
+    return f"build_name: {definition.name}\nrelease: {base}\narchitecture: {definition.architecture.value}\n".encode()
 
 
 def _list_account_files(user: User) -> list[ImageFile]:

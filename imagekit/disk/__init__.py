@@ -1,5 +1,6 @@
-"""What is on a disk, read-only, bounds-checked, without root: raw files, partition tables, filesystems, trees."""
+"""What is on a disk, read-only, bounds-checked, without root: images, partition tables, filesystems, trees."""
 
+from imagekit.disk.container import Disk, open_disk
 from imagekit.disk.digest import compute_digest
 from imagekit.disk.directory import Directory, Unreadable
 from imagekit.disk.gpt import NoPartitionTable, Partition, PartitionTable, Scheme, read_gpt
@@ -11,6 +12,7 @@ from imagekit.disk.tree import FileTree, FileType, Node, Source
 __all__ = [
     "CannotRead",
     "Directory",
+    "Disk",
     "FileTree",
     "FileType",
     "FilesystemKind",
@@ -26,6 +28,7 @@ __all__ = [
     "Unreadable",
     "Window",
     "compute_digest",
+    "open_disk",
     "open_filesystem",
     "open_raw",
     "probe_filesystem",

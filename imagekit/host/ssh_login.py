@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.errors import HostFailed
-from imagekit.host.ssh import HostKey, SshHost
+from imagekit.host.known_hosts import KnownKeys, read_known_keys, record_key
+from imagekit.host.ssh import SshHost
 from imagekit.host.ssh_target import SshTarget
 
 if TYPE_CHECKING:
@@ -44,9 +45,12 @@ def open_ssh(target: SshTarget, *, timeout: float, home: Path | None = None) -> 
     """
     directory = (home or Path.home()) / ".ssh"
     route = _read_route(target, directory)
-    known = _read_known_keys(route)
+    known = read_known_keys(route.known_hosts, route.name)
     host = SshHost.connect(
-        route.address, route.port, timeout=timeout, preferred=() if target.host_key else [key.type for key in known]
+        route.address,
+        route.port,
+        timeout=timeout,
+        preferred=() if target.host_key else [key.type for key in known.trusted],
     )
     try:
         _require_trust(host, target, route, known)
@@ -104,38 +108,10 @@ def _read_port(text: object, host: str) -> int:
     return int(text)
 
 
-def _read_known_keys(route: _Route) -> list[HostKey]:
-    """Return every key that the known_hosts files have for the host, hashed names included (sshd(8))."""
-    import paramiko
-
-    found = []
-    for file in route.known_hosts:
-        if not file.is_file():
-            continue
-        try:
-            keys = paramiko.HostKeys(os.fspath(file)).lookup(route.name)
-        except (paramiko.SSHException, OSError, ValueError) as problem:
-            raise HostFailed(f"{file} cannot be read: {problem}") from problem
-        for entry in [] if keys is None else keys.values():
-            found.append(HostKey(entry.get_name(), entry.get_base64()))
-    return found
-
-
-def _is_revoked(route: _Route, key: HostKey) -> bool:
-    """Say whether a line marked ``@revoked`` has the key; paramiko skips such lines."""
-    for file in route.known_hosts:
-        if file.is_file():
-            for line in file.read_text(errors="replace").splitlines():
-                words = line.split()
-                if words[:1] == ["@revoked"] and key.base64 in words:
-                    return True
-    return False
-
-
-def _require_trust(host: SshHost, target: SshTarget, route: _Route, known: list[HostKey]) -> None:
+def _require_trust(host: SshHost, target: SshTarget, route: _Route, known: KnownKeys) -> None:
     """Raise unless the key shown is the pinned one or a known one; record a new one where that was asked for."""
     shown = host.host_key
-    if _is_revoked(route, shown):
+    if shown in known.revoked:
         raise HostFailed(f"{host.where} shows a host key that is marked as revoked: {shown.fingerprint}")
     if target.host_key:
         if shown.fingerprint != target.host_key:
@@ -143,31 +119,20 @@ def _require_trust(host: SshHost, target: SshTarget, route: _Route, known: list[
                 f"{host.where} shows another host key than the one given: {shown.fingerprint} ({shown.type})",
                 hint=f"expected {target.host_key}; find out why before you trust it",
             )
-    elif shown in known:
+    elif shown in known.trusted:
         return
-    elif known:
+    elif known.trusted:
         raise HostFailed(
             f"{host.where} shows another host key than the one known: {shown.fingerprint} ({shown.type})",
-            hint=f"known is {known[0].fingerprint}; if the machine was made anew: ssh-keygen -R '{route.name}'",
+            hint=f"known is {known.trusted[0].fingerprint}; if the machine was made anew: ssh-keygen -R '{route.name}'",
         )
     elif target.accept_new:
-        _record(route, shown)
+        record_key(route.known_hosts[0], route.name, shown)
     else:
         raise HostFailed(
             f"the host key of {host.where} is not known: {shown.fingerprint} ({shown.type})",
             hint=f"log in there once with ssh to record it, or compare and give --host-key {shown.fingerprint}",
         )
-
-
-def _record(route: _Route, key: HostKey) -> None:
-    file = route.known_hosts[0]
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "rb+") as opened:
-        size = opened.seek(0, os.SEEK_END)
-        opened.seek(max(0, size - 1))
-        start = "" if opened.read(1) in (b"", b"\n") else "\n"
-        opened.write(f"{start}{route.name} {key.type} {key.base64}\n".encode())
 
 
 def _log_in(host: SshHost, route: _Route, directory: Path) -> None:
@@ -206,28 +171,37 @@ def _log_in(host: SshHost, route: _Route, directory: Path) -> None:
 
 def _list_keys(route: _Route, directory: Path) -> Iterator[tuple[str, "paramiko.PKey | None"]]:
     """Yield name and key: files that were named, the agent's, then the usual files; ``None`` for a locked one."""
-    import paramiko
 
     seen: set[bytes] = set()
     for file in route.identities:
         yield file.name, _note(_load_key(file, required=True), seen)
     if route.only_identities:
         return
-    try:
-        agent = paramiko.Agent()
-    except (paramiko.SSHException, OSError):  # one that does not work is none, as for ssh
-        agent = None
-    if agent is not None:
-        with contextlib.closing(agent):
-            for number, held in enumerate(agent.get_keys(), 1):
-                if held.asbytes() not in seen:
-                    yield f"agent key {number}", _note(held, seen)
+    with contextlib.ExitStack() as opened:  # an agent signs as long as it is connected
+        for number, held in enumerate(_ask_agent(opened), 1):
+            if held.asbytes() not in seen:
+                yield f"agent key {number}", _note(held, seen)
     for name in _DEFAULT_KEYS:
         file = directory / name
         if file.is_file() and file not in route.identities:
             key = _load_key(file, required=False)
             if key is None or key.asbytes() not in seen:
                 yield name, _note(key, seen)
+
+
+def _ask_agent(opened: contextlib.ExitStack) -> "tuple[paramiko.PKey, ...]":
+    """Return the agent's keys, usable until ``opened`` is closed; one that does not work has none, as for ssh."""
+    import paramiko
+
+    # paramiko leaves a socket open when nobody is at its other end.
+    if not Path(os.environ.get("SSH_AUTH_SOCK", "")).is_socket():
+        return ()
+    try:
+        agent = paramiko.Agent()
+    except (paramiko.SSHException, OSError):
+        return ()
+    opened.callback(agent.close)
+    return tuple(agent.get_keys())
 
 
 def _note(key: "paramiko.PKey | None", seen: set[bytes]) -> "paramiko.PKey | None":

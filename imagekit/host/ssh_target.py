@@ -35,7 +35,7 @@ class SshTarget:
         """Read a URL such as ``ssh://user@[2001:db8::1]:2222``; raises :class:`DefinitionInvalid`."""
         try:
             parts = urlsplit(url)
-            host, port, name = parts.hostname or "", parts.port, parts.username
+            host, port, name = unquote(parts.hostname or ""), parts.port, parts.username  # RFC 6874: %25 before a zone
         except ValueError as problem:
             raise DefinitionInvalid(f"{url!r} is no SSH address: {problem}", hint=_SHAPE) from None
         if parts.password is not None:  # the URL is not repeated: it holds the password

@@ -4,7 +4,7 @@
 that asks them all and writes the report, ``formats`` how the report reads.
 """
 
-from imagekit.verify.catalogue import explain, list_checks, parse_profile
+from imagekit.verify.catalogue import describe_check, explain, list_checks, parse_profile
 from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
 from imagekit.verify.formats import (
     render_checks,
@@ -27,6 +27,7 @@ __all__ = [
     "Subject",
     "View",
     "VmConfig",
+    "describe_check",
     "explain",
     "list_checks",
     "parse_profile",

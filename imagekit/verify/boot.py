@@ -28,7 +28,7 @@ from imagekit.machine.ports import reserve_port
 from imagekit.machine.run import start_machine
 from imagekit.machine.runtime import find_runtime_dir, make_machine_dir
 from imagekit.machine.seed import make_seed, write_seed
-from imagekit.machine.serial import Stage
+from imagekit.machine.serial import Stage, last_lines, read_tail
 from imagekit.machine.wait import (
     BootStopped,
     WaitCancelled,
@@ -48,6 +48,7 @@ _NAMES = ("clone-a", "clone-b")
 _QEMU_MIB = 700  # what QEMU takes beside the guest's memory, most of it code translated by emulation
 _AGENT_SECONDS = 20.0
 _LOGIN_SECONDS = 60.0
+_CONSOLE_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,7 @@ def _describe(clone: Observation) -> dict[str, object]:
     facts["seconds"] = {name: round(value, 1) for name, value in clone.seconds}
     if clone.stopped is not None:
         facts["stopped"] = {"stage": str(clone.stopped.stage), "message": clone.stopped.message}
+        facts["console_end"] = last_lines(read_tail(Path(clone.console)), _CONSOLE_LINES).splitlines()
     return facts
 
 

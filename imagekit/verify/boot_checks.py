@@ -119,8 +119,27 @@ def _check_ssh(clones: Clones, _rules: Rules) -> Iterator[Fault]:
         _seen(clone, clone.methods)
 
 
+# What stopped the boot, in the words of imagekit.machine.serial, and the offline checks that look for such dirt.
+LIKELY = (
+    ("first-boot wizard", ("first-boot-wizard",)),
+    ("machine-id is missing", ("machine-id",)),
+    ("emergency mode", ("fstab-devices", "fs-clean")),
+    ("start job did not end", ("fstab-devices", "wait-online")),
+    ("initramfs did not find", ("boot-references", "virtio-initramfs")),
+    ("could not mount its root", ("boot-references", "virtio-initramfs")),
+    ("could not load a kernel", ("kernel-files", "boot-references")),
+    ("boot loader has no configuration", ("boot-references",)),
+    ("firmware found nothing", ("uefi-fallback", "uefi-binary")),
+)
+
+
 def _explain_unreachable(clone: Observation) -> str:
     """Name the likeliest cause that the guest told through its agent, else point to the console."""
+    cause = clone.stopped.fault.cause if clone.stopped and clone.stopped.fault else ""
+    for words, checks in LIKELY:
+        if words in cause:
+            names = " and ".join(f"imagekit verify --explain {check}" for check in checks)
+            return f"see {names}, and the console in {clone.console}"
     facts = clone.facts
     if facts is None:
         return f"read the console's end in {clone.console}"

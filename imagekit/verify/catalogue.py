@@ -37,6 +37,19 @@ def find_check(check_id: str) -> Check:
     raise DefinitionInvalid(f"there is no check {escape(check_id)!r}", hint=hint)
 
 
+def describe_check(check: Check) -> dict[str, object]:
+    """Return a check as plain values."""
+    return {
+        "check": check.id,
+        "severity": check.severity.value,
+        "subject": check.subject.value,
+        "profiles": [profile.value for profile in check.profiles],
+        "looks": " ".join((check.find.__doc__ or "").split()),
+        "why": check.why,
+        "fix": check.fix,
+    }
+
+
 def explain(check_id: str) -> str:
     """Return what a check looks for, why, and how to mend it; raises :class:`DefinitionInvalid` for an unknown id."""
     check = find_check(check_id)

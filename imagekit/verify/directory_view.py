@@ -23,3 +23,11 @@ def open_directory_view(path: Path) -> Iterator[View]:
                 f"{path} holds no operating system", hint="name the directory that holds etc, usr and var"
             )
         yield View(ViewKind.DIRECTORY, tree)
+
+
+def is_live_root(path: Path) -> bool:
+    """Say whether ``path`` is the root of a machine that runs: this one's, or one with its processes to be seen."""
+    with contextlib.suppress(OSError):
+        if path.samefile("/"):
+            return True
+    return (path / "proc" / "self").is_symlink()

@@ -18,8 +18,8 @@ from imagekit.errors import ImageDamaged, VerificationFailed
 from imagekit.progress import Event, Progress, silent
 from imagekit.report import Finding, NotObserved, Report, Severity, Suppressed
 from imagekit.verify.catalogue import require_known, select_checks
-from imagekit.verify.check import Check, Policy, Seen, Subject
-from imagekit.verify.directory_view import open_directory_view
+from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
+from imagekit.verify.directory_view import is_live_root, open_directory_view
 from imagekit.verify.disk_view import open_disk_view
 from imagekit.verify.evidence import escape
 from imagekit.verify.judge import MOST_SEEN, RANK, make_findings, split_allowed
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from imagekit.definition.model import Allowance
 
 _SECONDS = 60.0
+_DEEP_SECONDS = 600.0
+_SLOWEST = 20 << 20  # bytes a second: a deep run may be that slow on a large disk
 DAMAGED = "image-damaged"
 TOO_SLOW = "image-too-slow"
 
@@ -50,8 +52,17 @@ def verify_disk(
 
 
 def verify_directory(path: Path, policy: Policy | None = None, *, progress: Progress = silent) -> Report:
-    """Check the tree under directory ``path``; what only a disk has is not observed. Raises as :func:`verify_disk`."""
-    return verify_view(open_directory_view(path), ViewKind.DIRECTORY, str(path), policy or Policy(), progress)
+    """Check the tree under directory ``path``; what only a disk has is not observed. Raises as :func:`verify_disk`.
+
+    The root of a machine that runs is refused except as a clone: its logs and keys are no dirt.
+    """
+    policy = policy or Policy()
+    if policy.profile is not Profile.CLONE and is_live_root(path):
+        raise VerificationFailed(
+            f"{path} is the root of a machine that runs, and would be judged as {policy.profile.value}",
+            hint="verify it with --profile clone, or over SSH; a template is verified when it is shut down",
+        )
+    return verify_view(open_directory_view(path), ViewKind.DIRECTORY, str(path), policy, progress)
 
 
 def verify_vm_config(config: VmConfig, policy: Policy | None = None, *, progress: Progress = silent) -> Report:
@@ -70,8 +81,11 @@ def verify_view(
     try:
         with opening as view:
             checks = select_checks(policy.profile, kind, with_vm_config=view.has_vm_config)
-            view.deadline = clock + _SECONDS
-            recorder.run(checks, view, view.deadline, progress)
+            recorder.seconds = _budget_seconds(view, policy)
+            # From here on: a packed disk was unpacked first, which takes what it takes and shows its progress.
+            view.deadline = time.monotonic() + recorder.seconds
+            # a quick run is over before anybody has read a line about it
+            recorder.run(checks, view, view.deadline, progress if policy.deep else silent)
     except ImageDamaged as damage:  # before any check could run
         recorder.note_damage(Path(target).name, damage)
         recorder.not_observed += [NotObserved(check.id, "the image is damaged") for check in checks]
@@ -89,6 +103,16 @@ def verify_view(
     )
 
 
+def _budget_seconds(view: View, policy: Policy) -> float:
+    """Return how long a run may take: a deep one reads the whole disk, so that its size counts."""
+    if not policy.deep:
+        return _SECONDS
+    try:
+        return _DEEP_SECONDS + view.disk().size / _SLOWEST
+    except CannotSee:
+        return _DEEP_SECONDS
+
+
 class _Recorder:
     """Collects what the checks of one run saw."""
 
@@ -97,6 +121,7 @@ class _Recorder:
         self.not_observed: list[NotObserved] = []
         self.passed: list[str] = []
         self.suppressed: list[Suppressed] = []
+        self.seconds = _SECONDS
         self._policy = policy
         self._used: set[Allowance] = set()
         self._judged: set[str] = set()
@@ -146,7 +171,7 @@ class _Recorder:
         """Return why the check cannot be made any more once the time is over, and note that as a finding."""
         if time.monotonic() <= deadline:
             return ""
-        said = f"the time for one image, {_SECONDS:g} s, was used up"
+        said = f"the time for one image, {self.seconds:.0f} s, was used up"
         why = "what was not looked at has not passed"
         self._note(TOO_SLOW, check.id, said, why, "look at what makes it slow, or verify it in parts")
         return said

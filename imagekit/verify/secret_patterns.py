@@ -1,8 +1,10 @@
 """What a secret looks like in bytes: the one list that files, free blocks and slack are searched with.
 
 Every pattern is written so that a program's string constant or a manual's example is none: a key needs its body, a
-token its full length. Sources of the shapes: RFC 7468 and PROTOCOL.key of OpenSSH, crypt(5), wg(8), and the vendors'
-published token formats (GitHub, GitLab, Slack, Stripe, AWS, HashiCorp, Tailscale, 1Password, Proxmox VE).
+token its full length, of which at least twenty letters, digits, '-' or '_' in a row (what
+:mod:`imagekit.verify.secret_scan` counts on). Sources of the shapes: RFC 7468 and PROTOCOL.key of OpenSSH, crypt(5),
+wg(8), and the vendors' published token formats (GitHub, GitLab, Slack, Stripe, AWS, HashiCorp, Tailscale, 1Password,
+Proxmox VE).
 """
 
 import hashlib
@@ -85,7 +87,7 @@ SECRETS: tuple[SecretPattern, ...] = (
     ),
     _strong(
         "Proxmox VE API token",
-        rb"PVEAPIToken=[0-9A-Za-z._+-]{1,64}@[0-9A-Za-z._-]{1,32}![0-9A-Za-z._-]{1,64}=[0-9A-Fa-f-]{8,36}",
+        rb"PVEAPIToken=[0-9A-Za-z._+-]{1,64}@[0-9A-Za-z._-]{1,32}![0-9A-Za-z._-]{1,64}=[0-9A-Fa-f-]{20,36}",
         b"PVEAPIToken=",
     ),
     _strong("AWS access key", _EDGE + rb"AKIA(?![0-9A-Z]{9}EXAMPLE)[0-9A-Z]{16}(?![0-9A-Za-z_])", b"AKIA"),
@@ -99,12 +101,12 @@ SECRETS: tuple[SecretPattern, ...] = (
         b"ghr_",
         b"github_pat_",
     ),
-    _strong("GitLab token", _EDGE + rb"gl(?:pat|rt|dt)-[0-9A-Za-z_.-]{20,64}", b"glpat-", b"glrt-", b"gldt-"),
+    _strong("GitLab token", _EDGE + rb"gl(?:pat|rt|dt)-[0-9A-Za-z_-]{20,64}", b"glpat-", b"glrt-", b"gldt-"),
     _strong("Slack token", _EDGE + rb"xox[bp]-[0-9]{9,14}-[0-9A-Za-z-]{16,80}", b"xoxb-", b"xoxp-"),
     _strong("Stripe key", _EDGE + rb"[sr]k_live_[0-9A-Za-z]{16,120}", b"sk_live_", b"rk_live_"),
     _strong("Vault token", _EDGE + rb"hvs\.[0-9A-Za-z_-]{24,160}", b"hvs."),
-    _strong("Tailscale key", _EDGE + rb"tskey-[a-z]{3,8}-[0-9A-Za-z]{8,32}(?:-[0-9A-Za-z]{16,64})?", b"tskey-"),
-    _strong("1Password service token", _EDGE + rb"ops_eyJ[0-9A-Za-z+/=_-]{64,2000}", b"ops_eyJ"),
+    _strong("Tailscale key", _EDGE + rb"tskey-[a-z]{3,8}-[0-9A-Za-z]{10,32}(?:-[0-9A-Za-z]{16,64})?", b"tskey-"),
+    _strong("1Password service token", _EDGE + rb"ops_eyJ[0-9A-Za-z_-]{64,2000}", b"ops_eyJ"),
     SecretPattern(
         "password or token in a setting",
         Strength.WEAK,
@@ -130,10 +132,16 @@ def find_secrets(data: bytes, patterns: Iterable[SecretPattern] = STRONG_SECRETS
         for literal in pattern.literals:
             at = data.find(literal)
             while at >= 0:
-                match_at = pattern.regex.match(data, at)
-                if match_at is not None:
-                    yield _describe(pattern, match_at)
-                at = data.find(literal, match_at.end() if match_at is not None else at + len(literal))
+                secret = match_secret(pattern, data, at)
+                if secret is not None:
+                    yield secret
+                at = data.find(literal, at + (len(literal) if secret is None else secret.length))
+
+
+def match_secret(pattern: SecretPattern, data: bytes, offset: int) -> Secret | None:
+    """Return the secret of this kind that begins at ``offset``, where one of the pattern's literals stands."""
+    match = pattern.regex.match(data, offset)
+    return None if match is None else _describe(pattern, match)
 
 
 def _describe(pattern: SecretPattern, match: re.Match[bytes]) -> Secret:

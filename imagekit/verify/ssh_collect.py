@@ -5,9 +5,10 @@ what Python 3.6 has and nothing but the standard library. It starts no process. 
 directory is opened below the one before it with O_NOFOLLOW (openat(2)), and who asks resolves links by what he is told.
 
 A request is JSON: ``list`` (path, depth, size of files to read along), ``ask`` (paths: each component is described, a
-small file at the end is read along, a directory listed), ``read`` (path, bytes), and the bounds ``entries``, ``bytes``
-and ``seconds``. An answer is one compressed block: a line of JSON (``listings``, ``lookups``, ``contents``, ``mounts``,
-``uid``), then the files' bytes in the order of ``contents``. Paths travel as Latin-1 text of their bytes.
+small file at the end is read along, a directory listed), ``read`` (path, bytes), and the bounds ``entries``, ``bytes``,
+``along`` (bytes of files that nobody named) and ``seconds``. An answer is one compressed block: a line of JSON
+(``listings``, ``lookups``, ``contents``, ``mounts``, ``uid``), then the files' bytes in the order of ``contents``.
+Paths travel as Latin-1 text of their bytes.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Collector:
         self.foreign = {path: kind for path, kind in mounts if kind not in DISKS and path != "/"}
         self.entries = int(str(request["entries"]))
         self.bytes = int(str(request["bytes"]))
+        self.along = int(str(request["along"]))
         self.deadline = time.time() + float(str(request["seconds"]))
         self.listings: list[list[object]] = []
         self.lookups: list[list[object]] = []
@@ -178,7 +180,8 @@ class Collector:
                 self.listings.append([path, "", rows])
                 self.entries -= len(rows)
                 for row in rows:
-                    if row[1] == "f" and int(str(row[5])) <= size:
+                    if row[1] == "f" and int(str(row[5])) <= min(size, self.along):
+                        self.along -= int(str(row[5]))
                         below = path.rstrip("/") + "/" + str(row[0])
                         self.read_open(below, str(row[0]).encode("latin-1"), descriptor, size + 1)
             finally:

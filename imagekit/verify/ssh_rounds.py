@@ -41,10 +41,23 @@ FIRST = Request(
         ("/usr/local", 3, _SMALL),
         ("/usr/lib", 1, _SMALL),
         ("/usr/lib/systemd", 3, _SMALL),
+        ("/usr/bin", 1, 0),
+        ("/usr/sbin", 1, 0),
         ("/opt", 2, 0),
         ("/srv", 2, 0),
+        ("/tmp", 1, 0),
+        ("/var/cache/apt", 2, 0),
+        ("/var/lib/apt/lists", 2, 0),
+        ("/var/lib/dhcp", 2, _SMALL),
     ),
-    reads={"/var/lib/dpkg/status": 8 << 20},
+    paths=(
+        "/usr/lib/cloud-init/ds-identify",
+        "/usr/libexec/cloud-init/ds-identify",
+        "/usr/share/zoneinfo/Etc/UTC",
+        "/var/lib/dpkg/updates",
+    ),
+    reads={"/var/lib/dpkg/status": 8 << 20, "/etc/ssl/certs/ca-certificates.crt": 1 << 20, "/etc/mime.types": 1 << 20},
+    along=16 << 20,
     seconds=10.0,
 )
 
@@ -103,7 +116,7 @@ def fill_snapshot(
         pending = tuple(check for check in pending if _misses(check, view, policy, snapshot, deadline))
         request = snapshot.take_wanted()
         if request is None:
-            snapshot.finish("it was not asked for in time")
+            snapshot.finish("nothing asked for it before")
             return rounds
         if rounds >= MOST_ROUNDS:
             snapshot.finish(f"the checks needed more than {MOST_ROUNDS} round trips")

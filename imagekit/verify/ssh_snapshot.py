@@ -37,7 +37,8 @@ class Snapshot:
         self._lookups: dict[str, Node | str | None] = {}
         self._contents: dict[str, tuple[bytes, bool] | str] = {}
         self._targets: dict[str, str] = {}
-        self._read = 0
+        self._read = 0  # bytes of files that a check asked for
+        self._requested: set[str] = set()
         self._paths: set[str] = set()
         self._lists: set[str] = set()
         self._reads: dict[str, int] = {}
@@ -140,6 +141,7 @@ class Snapshot:
         if not (self._paths or self._lists or self._reads):
             return None
         request = Request([(path, 6, 4096) for path in sorted(self._lists)], sorted(self._paths), self._reads)
+        self._requested |= set(self._reads)
         self._paths, self._lists, self._reads = set(), set(), {}
         return request
 
@@ -163,8 +165,9 @@ class Snapshot:
         for content in answer.contents:
             data = bytes(blobs[at : at + content.length])
             at += content.length
-            self._read += content.length
-            self._contents[decode_path(content.path)] = content.problem or (data, content.whole)
+            path = decode_path(content.path)
+            self._read += content.length if path in self._requested else 0
+            self._contents[path] = content.problem or (data, content.whole)
 
     def _node(self, parent: str, entry: Entry) -> tuple[str, Node]:
         name = decode_path(entry.name)

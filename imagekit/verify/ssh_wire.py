@@ -73,13 +73,17 @@ class Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to collect: directories (path, depth, bytes of files to read along), paths to look at, files to read."""
+    """What to collect: directories (path, depth, bytes of files to read along), paths to look at, files to read.
+
+    The bounds are entries to describe, bytes to read in all, bytes to read along, and seconds.
+    """
 
     listings: Iterable[tuple[str, int, int]] = ()
     paths: Iterable[str] = ()
     reads: Mapping[str, int] = field(default_factory=dict)
     entries: int = 150_000
     size: int = 32 << 20
+    along: int = 2 << 20
     seconds: float = 15.0
 
     def encode(self) -> bytes:
@@ -90,6 +94,7 @@ class Request:
             "read": [[encode_path(path), limit] for path, limit in self.reads.items()],
             "entries": self.entries,
             "bytes": self.size,
+            "along": self.along,
             "seconds": self.seconds,
         }
         return json.dumps(document).encode()

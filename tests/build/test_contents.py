@@ -51,6 +51,13 @@ def test_default_files(definition: ImageDefinition) -> None:
     assert not any("sudoers" in path or "authorized_keys" in path for path in files)
 
 
+def test_image_says_which_one_it_is(definition: ImageDefinition) -> None:
+    """A clone can tell its image's name, and two builds of one definition tell the same."""
+    stamp = contents(definition)["/etc/cloud/build.info"].data.decode()
+    assert stamp.splitlines()[0] == f"build_name: {definition.name}"
+    assert stamp == contents(definition)["/etc/cloud/build.info"].data.decode()
+
+
 def test_root_may_enter_by_key_only_where_asked(definition: ImageDefinition) -> None:
     """root_login = prohibit-password reaches sshd."""
     files = contents(replace(definition, ssh=SshPolicy(RootLogin.KEYS)))

@@ -111,7 +111,13 @@ def test_prefers_the_gpt(disk_file: Path, tmp_path: Path) -> None:
     with open_raw(path) as disk:
         table = read_partition_table(disk)
     assert table.scheme is Scheme.GPT
-    assert table.own_ranges == ((0, 512), (512, 512), (1024, 16384), ((SECTORS - 33) * 512, 16384), ((SECTORS - 1) * 512, 512))
+    assert table.own_ranges == (
+        (0, 512),
+        (512, 512),
+        (1024, 16384),
+        ((SECTORS - 33) * 512, 16384),
+        ((SECTORS - 1) * 512, 512),
+    )
 
 
 def test_boot_code_is_seen(data: bytearray, read: Callable[[bytearray], PartitionTable]) -> None:

@@ -5,10 +5,11 @@ import struct
 from pathlib import Path
 
 from imagekit.host import run
+from tests.verify import initrd
 
 ROOT_UUID = "6f0e0c6a-8d0b-4b57-9d39-0b4d6a4c5f01"
 ESP_SERIAL = "1BAD-F00D"
-KERNEL = "6.1.0-1-cloud-amd64"
+KERNEL = initrd.KERNEL
 MIB = 1 << 20
 ESP_OFFSET, ESP_BYTES = 1 * MIB, 2 * MIB
 ROOT_OFFSET, ROOT_BYTES = 3 * MIB, 8 * MIB
@@ -45,6 +46,7 @@ FILES: dict[str, str | bytes] = {
     "/etc/ssh/sshd_config.d/00-policy.conf": "PasswordAuthentication no\nPermitRootLogin no\n",
     "/usr/sbin/sshd": "program",
     "/usr/bin/cloud-init": "program",
+    "/usr/lib/python3/dist-packages/yaml/__init__.py": "",
     "/usr/lib/cloud-init/ds-identify": "program",
     "/usr/lib/systemd/system-generators/cloud-init-generator": "program",
     "/etc/cloud/cloud.cfg": (
@@ -67,6 +69,15 @@ FILES: dict[str, str | bytes] = {
     ),
     f"{_UNITS}/ssh.service": _UNIT.format("ssh", "multi-user.target"),
     f"{_UNITS}/systemd-networkd.service": _UNIT.format("networkd", "multi-user.target"),
+    f"{_UNITS}/systemd-timesyncd.service": _UNIT.format("timesyncd", "sysinit.target"),
+    **{
+        f"{_UNITS}/{name}.timer": f"[Timer]\nUnit={name}.service\n[Install]\nWantedBy=timers.target\n"
+        for name in ("apt-daily", "apt-daily-upgrade")
+    },
+    "/usr/bin/unattended-upgrade": "program",
+    "/etc/apt/apt.conf.d/20auto-upgrades": (
+        'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
+    ),
     f"{_UNITS}/systemd-firstboot.service": "[Service]\nExecStart=systemd-firstboot --prompt-locale --prompt-timezone\n",
     f"{_UNITS}/getty@.service": "[Service]\nExecStart=-/sbin/agetty -o '-p -- \\u' --noclear - $TERM\n",
     f"{_UNITS}/cloud-init.target": "[Unit]\nDescription=target\n",
@@ -83,6 +94,9 @@ FILES: dict[str, str | bytes] = {
     "/var/lib/apt/lists/lock": "",
     "/var/lib/dpkg/status": (
         "Package: base-files\nStatus: install ok installed\nArchitecture: amd64\nVersion: 12.4\n\n"
+        "Package: cloud-init\nStatus: install ok installed\nArchitecture: all\nVersion: 22.4.2-1+deb12u3\n\n"
+        "Package: e2fsprogs\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.47.0-2+b2\n\n"
+        "Package: grub-common\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.06-13+deb12u2\n\n"
         "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n"
     ),
     "/var/log/wtmp": "",
@@ -96,9 +110,11 @@ FILES: dict[str, str | bytes] = {
     ),
     "/etc/default/grub": 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\nGRUB_TIMEOUT=0\n',
     f"/boot/vmlinuz-{KERNEL}": "kernel",
-    f"/boot/initrd.img-{KERNEL}": "initrd",
+    f"/boot/initrd.img-{KERNEL}": initrd.make_initrd(),
     f"/usr/lib/modules/{KERNEL}/modules.dep": "",
 }
+
+MODES = {"/etc/shadow": 0o640, "/etc/shadow-": 0o640, "/etc/gshadow": 0o640, "/etc/ssl/private": 0o700, "/root": 0o700}
 
 DIRECTORIES = (
     "/tmp", "/var/tmp", "/home", "/opt", "/srv", "/boot/efi", "/var/lib/cloud/scripts/vendor", "/etc/sudoers.d",
@@ -116,6 +132,11 @@ LINKS = {
     "/var/run": "/run",
     "/etc/systemd/system/sshd.service": "/lib/systemd/system/ssh.service",
     "/etc/systemd/system/multi-user.target.wants/ssh.service": "/lib/systemd/system/ssh.service",
+    "/etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service": f"{_UNITS}/systemd-timesyncd.service",
+    **{
+        f"/etc/systemd/system/timers.target.wants/{name}.timer": f"{_UNITS}/{name}.timer"
+        for name in ("apt-daily", "apt-daily-upgrade")
+    },
     "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": f"{_UNITS}/systemd-networkd.service",
     **{
         f"/etc/systemd/system/cloud-init.target.wants/{name}.service": f"/lib/systemd/system/{name}.service"
@@ -166,11 +187,13 @@ def make_tree(root: Path) -> Path:
         write(root, path, content)
     for path, target in LINKS.items():
         link(root, path, target)
+    for path, mode in MODES.items():
+        (root / path.lstrip("/")).chmod(mode)
     return root
 
 
-def make_loader(machine: int = 0x8664, subsystem: int = 10) -> bytes:
-    """Return the head of a PE32+ program, as far as firmware's first look at it goes."""
+def make_loader(machine: int = 0x8664, subsystem: int = 10, *, signed: bool = True) -> bytes:
+    """Return the head of a PE32+ program, as far as firmware's first look at it goes; its signature is an empty one."""
     head = bytearray(512)
     head[:2] = b"MZ"
     struct.pack_into("<I", head, 0x3C, 0x80)
@@ -178,6 +201,8 @@ def make_loader(machine: int = 0x8664, subsystem: int = 10) -> bytes:
     struct.pack_into("<H", head, 0x84, machine)
     struct.pack_into("<H", head, 0x80 + 24, 0x20B)
     struct.pack_into("<H", head, 0x80 + 24 + 68, subsystem)
+    struct.pack_into("<I", head, 0x80 + 24 + 108, 16)  # data directories; the fifth is of certificates
+    struct.pack_into("<II", head, 0x80 + 24 + 112 + 8 * 4, 504 if signed else 0, 8 if signed else 0)
     return bytes(head)
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from imagekit.host.ssh import HostKey
 from imagekit.machine.guest import GuestFacts
-from imagekit.machine.serial import Fault, Stage
+from imagekit.machine.serial import Fault, Stage, find_fault
 from imagekit.machine.wait import BootStopped
-from imagekit.verify.boot_checks import CHECKS, Observation, Rules, judge_clones
+from imagekit.verify import list_checks
+from imagekit.verify.boot_checks import CHECKS, LIKELY, Observation, Rules, judge_clones
 
 GIB = 1 << 30
 RULES = Rules("debian", ())
@@ -163,3 +164,27 @@ def test_unreachable_clone_is_explained_by_what_its_agent_told() -> None:
     ):
         findings, _, _ = judge_clones((A, replace(B, facts=facts, stopped=STUCK)), RULES)
         assert word in next(finding.fix for finding in findings if finding.check == "boot-ssh")
+
+
+@pytest.mark.parametrize(("console", "check"), [
+    ("-- Press any key to proceed --", "first-boot-wizard"),
+    ("System cannot boot: Missing /etc/machine-id and /etc is mounted read-only.", "machine-id"),
+    ("You are in emergency mode. After logging in, type", "fstab-devices"),
+    ("ALERT! UUID=1234 does not exist. Dropping to a shell!", "boot-references"),
+    ("error: you need to load the kernel first.", "kernel-files"),
+    ("grub> ", "boot-references"),
+    ("BdsDxe: No bootable option or device was found.", "uefi-fallback"),
+])  # fmt: skip
+def test_console_names_the_likely_dirt(console: str, check: str) -> None:
+    """What the console says at a stopped boot leads to the offline check for the dirt that looks like this."""
+    fault = find_fault(console)
+    assert fault is not None
+    stopped = BootStopped("clone-b stopped", stage=Stage.KERNEL, fault=fault)
+    findings, _, _ = judge_clones((A, replace(B, facts=None, stopped=stopped)), RULES)
+    (finding,) = [each for each in findings if each.check == "boot-ssh"]
+    assert f"--explain {check}" in finding.fix
+
+
+def test_every_likely_dirt_has_a_check() -> None:
+    """The checks that a stopped boot points to exist."""
+    assert {check for _, checks in LIKELY for check in checks} <= {check.id for check in list_checks()}

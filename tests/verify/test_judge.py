@@ -1,7 +1,7 @@
 """What a policy does to findings: lets them pass for a while and with a reason, or makes them worse."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from imagekit.verify import Policy, verify_directory
 from tests.verify.clean_tree import append, write
 from tests.verify.dirty.change import HASH
 
-_DAY = date(2027, 2, 1)
+_DAY = Policy().today  # ages of files are measured against it as well
 _ALLOWED = Allowance("tmp-contents", "/var/tmp/a.sh", "our first boot runs it", _DAY)
 
 
@@ -31,7 +31,7 @@ def test_allowed_finding_is_kept_aside(tree: Path) -> None:
 def test_allowance_ends_with_its_day(tree: Path) -> None:
     """A day later the finding is back, and the allowance is a finding too."""
     write(tree, "/var/tmp/a.sh")
-    report = verify_directory(tree, Policy(today=_DAY.replace(day=2), allow=(_ALLOWED,)))
+    report = verify_directory(tree, Policy(today=_DAY + timedelta(days=1), allow=(_ALLOWED,)))
     assert {finding.check for finding in report.findings} == {"tmp-contents", "allowance-expired"}
     assert report.suppressed == ()
 

@@ -19,6 +19,7 @@ from imagekit.verify import (
     Seen,
     Subject,
     View,
+    catalogue,
     explain,
     list_checks,
     parse_profile,
@@ -35,6 +36,7 @@ from tests.verify.clean_tree import (
     ROOT_BYTES,
     ROOT_OFFSET,
     append,
+    link,
     make_tree,
     partition,
     splice,
@@ -43,6 +45,10 @@ from tests.verify.clean_tree import (
 from tests.verify.dirty import ALL_DIRT, DISK_DIRT, ROOT_DIRT, TREE_DIRT
 from tests.verify.dirty.change import HASH, PRIVATE_KEY, PUBLIC_KEY
 
+ALL_SECRETS = {
+    "account-backups", "cli-credentials", "cron-spool", "installer-secrets", "mail-spool", "network-secrets",
+    "private-keys", "repo-credentials", "secret-strings", "shell-history", "tls-private-keys", "vcs-leftovers",
+}  # fmt: skip
 # A check that a directory can show dirty has dirt for one; the others need a disk.
 NEED_A_DISK = {dirt.check for dirt in (*ROOT_DIRT, *DISK_DIRT)} - {dirt.check for dirt in TREE_DIRT}
 
@@ -50,7 +56,12 @@ NEED_A_DISK = {dirt.check for dirt in (*ROOT_DIRT, *DISK_DIRT)} - {dirt.check fo
 def with_check(monkeypatch: pytest.MonkeyPatch, find: object) -> None:
     """Make one check of the test's own the only one there is."""
     check = Check("made-up", Severity.WARN, Subject.TRACES, "why", "fix", find)  # type: ignore[arg-type]
-    monkeypatch.setattr(run_module, "CHECKS", (check,))
+    monkeypatch.setattr(catalogue, "CHECKS", (check,))
+
+
+def offline_checks(profile: Profile = Profile.TEMPLATE) -> set[str]:
+    """Return the ids of a profile's checks that are about an image and not about a VM's configuration."""
+    return {check.id for check in list_checks(profile) if check.subject is not Subject.VM_CONFIG}
 
 
 def count_everything(report: Report) -> set[str]:
@@ -64,7 +75,7 @@ def test_clean_disk_passes_every_check(clean_disk: Path) -> None:
     report = verify_disk(clean_disk)
     assert report.findings == (), render_text(report)
     assert report.not_observed == ()
-    assert set(report.passed) == {check.id for check in list_checks("template")}
+    assert set(report.passed) == offline_checks()
 
 
 def test_clean_directory_passes_what_it_shows(clean_tree: Path) -> None:
@@ -78,7 +89,9 @@ def test_clean_directory_passes_what_it_shows(clean_tree: Path) -> None:
 def test_container_profile_leaves_machine_checks_out(clean_tree: Path) -> None:
     """A container has no boot, disk or agent, so those checks are not even counted."""
     report = verify_directory(clean_tree, Policy(profile=Profile.CONTAINER))
-    assert not count_everything(report) & (NEED_A_DISK | {"qemu-guest-agent", "cloud-init-installed"})
+    # file-modes is about containers too, and needs owners that only a disk shows for certain
+    machine_only = NEED_A_DISK - {"file-modes"} | {"qemu-guest-agent", "cloud-init-installed"}
+    assert not count_everything(report) & machine_only
     assert "account-passwords" in report.passed
 
 
@@ -162,7 +175,7 @@ def test_damaged_root_is_a_finding(disk: Path) -> None:
     assert [finding.check for finding in report.findings] == ["image-damaged"]
     assert report.failed
     assert report.passed == ()
-    assert len(report.not_observed) == len(list_checks("template"))
+    assert len(report.not_observed) == len(offline_checks())
 
 
 def test_damage_met_by_a_check_is_a_finding(monkeypatch: pytest.MonkeyPatch, clean_tree: Path) -> None:
@@ -219,7 +232,8 @@ def test_endless_check_ends(monkeypatch: pytest.MonkeyPatch, clean_tree: Path) -
     with_check(monkeypatch, find)
     monkeypatch.setattr(run_module, "_SECONDS", 0.01)
     report = verify_directory(clean_tree)
-    assert [finding.check for finding in report.findings] == ["made-up"]
+    assert {finding.check for finding in report.findings} == {"made-up", "image-too-slow"}
+    assert report.failed
     assert report.passed == ()
 
 
@@ -239,11 +253,11 @@ def test_unreadable_file_is_not_observed(monkeypatch: pytest.MonkeyPatch, tree: 
 
 
 def test_progress_counts_to_the_end(clean_tree: Path) -> None:
-    """Progress names every check once and ends full."""
+    """Progress of a deep run names every check once and ends full."""
     events: list[Event] = []
-    verify_directory(clean_tree, progress=events.append)
-    assert events[-1].done == events[-1].total == len(list_checks("template"))
-    assert {event.detail for event in events[:-1]} == {check.id for check in list_checks("template")}
+    verify_directory(clean_tree, Policy(deep=True), progress=events.append)
+    assert events[-1].done == events[-1].total == len(offline_checks())
+    assert {event.detail for event in events[:-1]} == offline_checks()
 
 
 def test_secrets_never_reach_any_output(tree: Path) -> None:
@@ -255,11 +269,14 @@ def test_secrets_never_reach_any_output(tree: Path) -> None:
     write(tree, "/etc/apt/sources.list.d/x.list", "deb https://u:canarypassword@h/ bookworm main\n")
     write(tree, "/etc/apt/apt.conf.d/p", 'Acquire::http::Proxy "http://u:canarypassword@h";\n')
     write(tree, "/etc/environment", "http_proxy=http://u:canarypassword@h\n")
+    for dirt in TREE_DIRT:  # everything that the checks for credentials were made to find
+        if dirt.check in ALL_SECRETS:
+            dirt.change(tree)
     append(tree, "/etc/passwd", f"x:{HASH}:0:0::/root:/bin/bash\n")
     append(tree, "/etc/shadow", f"y:{HASH}:1::::::\nz:!{HASH}:1::::::\n")
     report = verify_directory(tree)
     outputs = (render_text(report), repr(render_json(report)), render_junit(report))
-    assert len(report.findings) > 8
+    assert {finding.check for finding in report.findings} >= ALL_SECRETS
     for output in outputs:
         assert "canary" not in output.lower()
 
@@ -305,7 +322,7 @@ def test_every_report_counts_every_check(tree: Path) -> None:
     """Whatever is wrong, no check is lost from the report."""
     for dirt in ALL_DIRT[:3]:
         dirt.change(tree)
-    assert count_everything(verify_directory(tree)) == {check.id for check in list_checks("template")}
+    assert count_everything(verify_directory(tree)) == offline_checks()
 
 
 def test_image_that_is_no_disk_is_an_error(tmp_path: Path) -> None:
@@ -338,4 +355,19 @@ def test_walk_without_findings_ends_too(monkeypatch: pytest.MonkeyPatch, tree: P
     monkeypatch.setattr(run_module, "_SECONDS", -1.0)
     report = verify_directory(tree)
     assert report.passed == ()
-    assert len(report.not_observed) == len(list_checks("template"))
+    assert len(report.not_observed) == len(offline_checks())
+
+
+@pytest.mark.parametrize("profile", [Profile.TEMPLATE, Profile.CONTAINER])
+def test_live_root_is_refused(profile: Profile) -> None:
+    """The root of the machine itself is nobody's template, and the hint says how to ask about it."""
+    with pytest.raises(VerificationFailed, match="machine that runs") as caught:
+        verify_directory(Path("/"), Policy(profile=profile))
+    assert "--profile clone" in (caught.value.hint or "")
+
+
+def test_mounted_root_with_its_processes_is_refused(tree: Path) -> None:
+    """A root somewhere else with a process table in it runs as well."""
+    link(tree, "/proc/self", "1")
+    with pytest.raises(VerificationFailed, match="machine that runs"):
+        verify_directory(tree)

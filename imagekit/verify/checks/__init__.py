@@ -5,16 +5,23 @@ from imagekit.verify.checks import (
     accounts,
     agents,
     boot,
+    boot_options,
+    cloud_config,
     cloud_init,
+    cloud_state,
     clusters,
     credentials,
+    deep,
     disk,
     filesystems,
+    first_boot,
+    host_keys,
     hypervisor,
     identity,
     initramfs,
     live,
     machine_id,
+    modes,
     network,
     packages,
     policy,
@@ -26,11 +33,13 @@ from imagekit.verify.checks import (
     traces,
     updates,
     vm_config,
+    volumes,
 )
 
 # In the order of a clone's life: who it is, who may enter, whether it boots, what it carries along.
 _SUBJECTS = (
-    machine_id, identity, cloud_init, ssh, sshd, accounts, secrets, credentials, network, state, boot, initramfs, disk,
-    filesystems, packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, live, policy,
+    machine_id, identity, cloud_init, cloud_config, cloud_state, host_keys, ssh, sshd, accounts, modes, secrets,
+    credentials, network, state, boot, boot_options, initramfs, first_boot, disk, volumes, filesystems, deep,
+    packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, live, policy,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for subject in _SUBJECTS for check in subject.CHECKS)

@@ -4,10 +4,13 @@ Source of the rules: shadow(5), crypt(5), sudoers(5), CVE-2024-9486 and CVE-2024
 """
 
 import re
+import time
 from collections.abc import Iterator
 
+from imagekit.disk.tree import FileType
 from imagekit.report import Severity
-from imagekit.verify.check import EVERYWHERE, Check, Policy, Seen, Subject
+from imagekit.verify import libcrypt
+from imagekit.verify.check import ALL_PROFILES, CLONES_TOO, EVERYWHERE, Check, Policy, Profile, Seen, Subject
 from imagekit.verify.evidence import Lock, classify_password, name_hash_scheme
 from imagekit.verify.facts.accounts import (
     Account,
@@ -21,6 +24,16 @@ from imagekit.verify.facts.sudo import Grant, read_grants
 from imagekit.verify.view import View
 
 _FILES = ("/etc/passwd", "/etc/shadow", "/etc/gshadow", "/etc/passwd-", "/etc/shadow-", "/etc/gshadow-")
+_COPIED_FILES = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
+_COPY = re.compile(
+    rf"(?:{'|'.join(_COPIED_FILES)})-?(?:~|\.(?:bak|old|orig|org|save|backup|dpkg-(?:old|bak)|rpmsave)[\w.-]*|\.gz|\.\d+(?:\.gz)?)"
+)
+_ROOT_LIKE_GROUPS = ("docker", "lxd", "incus-admin", "disk")
+_POLKIT_YES = re.compile(r"^(?!\s*(?://|\*)).*\bpolkit\.Result\.YES\b")
+_PKLA_YES = re.compile(r"\s*Result(?:Any|Inactive|Active)\s*=\s*yes\b")
+_PAM_OPEN = re.compile(
+    r"\s*-?auth\s+(?:sufficient|required|requisite|\[[^\]]*\])\s+pam_(?:permit\.so|wheel\.so\s.*\btrust\b)"
+)
 _ADMIN_GROUPS = ("sudo", "wheel", "admin")
 _GETTYS = ("getty@", "serial-getty@", "console-getty", "container-getty@", "autologin@")
 _DESKTOP_LOGIN = re.compile(r"\s*(?:AutomaticLogin|autologin-user)\s*=\s*\S", re.IGNORECASE)
@@ -28,26 +41,89 @@ _SDDM_LOGIN = re.compile(r"\s*User\s*=\s*\S")
 _DESKTOP_FILES = ("/etc/gdm3/daemon.conf", "/etc/gdm3/custom.conf", "/etc/gdm/custom.conf", "/etc/lightdm/lightdm.conf")
 
 
-def find_account_passwords(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look at every password field, the backup copies' included; only the hash's method is told."""
+def find_account_passwords(view: View, policy: Policy) -> Iterator[Seen]:
+    """Look at every password field, the backup copies' included; only the hash's method is told.
+
+    On a machine that runs, people's passwords are their own: there only an empty field and a notorious password count.
+    """
     if not view.is_file("/etc/shadow"):
         yield Seen("/etc/shadow", "there is no such file", Severity.WARN)
     names = {account.name for account in read_accounts(view)}
+    is_clone = policy.profile is Profile.CLONE
+    deadline = time.monotonic() + libcrypt.SECONDS
     for path in _FILES:
-        is_backup, is_passwd = path.endswith("-"), path.startswith("/etc/passwd")
+        is_backup, is_passwd, is_group = path.endswith("-"), path.startswith("/etc/passwd"), "gshadow" in path
+        if is_clone and (is_backup or is_group):
+            continue
         for name, field in parse_passwords(view.text(path, 4 << 20) or "").items():
-            if is_passwd and field == "x":
-                continue
+            if (is_passwd and field == "x") or (is_backup and not is_group and name not in names):
+                continue  # a removed account's hash is account-backups'
             match classify_password(field):
                 case Lock.USABLE:
-                    yield Seen(path, f"{name} has a usable {name_hash_scheme(field)} hash")
-                case Lock.EMPTY if not path.startswith("/etc/gshadow") and not is_backup and name in names:
+                    known = _explain(field, name, deadline)
+                    if not is_clone or known.startswith(": password is"):
+                        yield Seen(path, f"{name} has a usable {name_hash_scheme(field)} hash{known}")
+                case Lock.EMPTY if not is_group and not is_backup and name in names:
                     yield Seen(path, f"{name} has an empty field: no password is asked for")
-                case Lock.LOCKED_HASH:
-                    scheme = name_hash_scheme(field.lstrip("!*"))
-                    yield Seen(path, f"{name} is locked, but its {scheme} hash is still there", Severity.WARN)
-                case Lock.UNKNOWN:
+                case Lock.LOCKED_HASH if not is_clone:
+                    rest = field.lstrip("!*")
+                    found = f"{name} is locked, but its {name_hash_scheme(rest)} hash is still there"
+                    yield Seen(path, f"{found}{_explain(rest, name, deadline)}", Severity.WARN)
+                case Lock.UNKNOWN if not is_clone:
                     yield Seen(path, f"{name} has a password field of no known form", Severity.WARN)
+
+
+def _explain(field: str, name: str, deadline: float) -> str:
+    """Say which notorious password the hash is of, or why none was tried; nothing when all were and none fits."""
+    try:
+        word = libcrypt.find_known_password(field, name, deadline)
+    except libcrypt.NotTested as reason:
+        return f" (notorious passwords not tested: {reason})"
+    return "" if word is None else f": password is `{word}`" if word else ": password is empty"
+
+
+def find_account_backups(view: View, _policy: Policy) -> Iterator[Seen]:
+    """Look at copies of the account files: a removed account's hash in one, and copies that no package makes.
+
+    ``/etc/passwd-`` and its like are written by every passwd tool and are clean when no removed account's hash is in
+    them; what they say about accounts that exist is account-passwords'.
+    """
+    names = {account.name for account in read_accounts(view)}
+    for base in _COPIED_FILES:
+        text = view.text(f"/etc/{base}-", 4 << 20)
+        if base in ("passwd", "shadow") and text and (gone := _name_hashes(text, names)):
+            yield Seen(f"/etc/{base}-", f"a hash of {gone}, who is no more", Severity.FAIL)
+    for directory in ("/etc", "/var/backups"):
+        for path, node in view.children(directory):
+            if node.type is not FileType.FILE or not _COPY.fullmatch(path.rsplit("/", 1)[-1]):
+                continue
+            if holders := _name_hashes(_read_copy(view, path), set()):
+                yield Seen(path, f"a copy of account data with a hash of {holders}", Severity.FAIL)
+            else:
+                yield Seen(path, "a copy of account data")
+
+
+def _name_hashes(text: str, without: set[str]) -> str:
+    """Return the names, five at most, of accounts other than ``without`` that have a hash, locked or not."""
+    found = [
+        name
+        for name, field in parse_passwords(text).items()
+        if name not in without and classify_password(field) in (Lock.USABLE, Lock.LOCKED_HASH)
+    ]
+    return ", ".join(found[:5])
+
+
+def _read_copy(view: View, path: str) -> str:
+    """Return a copy's text, unpacked when it is gzip's; at most 1 MiB of it."""
+    if not path.endswith(".gz"):
+        return view.text(path) or ""
+    import zlib  # here: hardly any image has one
+
+    try:
+        unpacked = zlib.decompressobj(31).decompress(view.tree.read(path, 1 << 20) or b"", 1 << 20)
+    except zlib.error:
+        return ""
+    return unpacked.decode("utf-8", "surrogateescape")
 
 
 def find_build_user(view: View, policy: Policy) -> Iterator[Seen]:
@@ -80,10 +156,41 @@ def _describe(account: Account, powers: list[str]) -> str:
 
 
 def find_uid_zero(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for a second root."""
+    """Look for a second root, and for accounts with a login in root's group."""
     for account in read_accounts(view):
-        if account.uid == 0 and account.name != "root":
+        if account.name == "root":
+            continue
+        if account.uid == 0:
             yield Seen("/etc/passwd", f"{account.name} has uid 0")
+        elif account.gid == 0 and account.can_log_in:
+            yield Seen("/etc/passwd", f"{account.name} can log in and has root's group, gid 0")
+
+
+def find_other_escalation(view: View, policy: Policy) -> Iterator[Seen]:
+    """Look for ways to root beside sudo: doas, polkit, su's PAM file, and groups that are as good as root."""
+    for path in ("/etc/doas.conf", *(path for path, _ in view.children("/etc/doas.d", ".conf"))):
+        for line in view.lines(path):
+            words = line.split("#")[0].split()
+            if words[:1] == ["permit"] and "nopass" in words and "root" not in words[1:3]:
+                yield Seen(path, "doas asks for no password")
+    for path, _ in view.children("/etc/polkit-1/rules.d", ".rules"):
+        if any(_POLKIT_YES.search(line) for line in view.lines(path)):
+            yield Seen(path, "a polkit rule answers YES")
+    for path, _ in view.files_below("/etc/polkit-1/localauthority"):
+        if path.endswith(".pkla") and any(_PKLA_YES.match(line) for line in view.lines(path)):
+            yield Seen(path, "a polkit authority answers yes")
+    for path, _ in view.children("/etc/pam.d"):
+        if path.startswith("/etc/pam.d/su") and any(_PAM_OPEN.match(line) for line in view.lines(path)):
+            yield Seen(path, "PAM lets everybody, or a whole group, through without a password")
+    if policy.profile is Profile.CLONE:  # whom a machine's owner puts into a group is the owner's word
+        return
+    groups = read_groups(view)
+    for group in _ROOT_LIKE_GROUPS:
+        number, listed = groups.get(group, (-1, ()))
+        primary = [account.name for account in read_accounts(view) if account.gid == number != -1 and account.is_person]
+        members = [name for name in dict.fromkeys((*listed, *primary)) if name not in (*policy.allow_users, "root")]
+        if members:
+            yield Seen("/etc/group", f"{', '.join(members[:5])} in group {group} can become root")
 
 
 def find_sudo_nopasswd(view: View, policy: Policy) -> Iterator[Seen]:
@@ -141,8 +248,17 @@ CHECKS = (
         why="one password opens every clone, and a hash can be cracked at leisure",
         fix="usermod -p '*' USER, or delete the user; passwd -l keeps the hash",
         find=find_account_passwords,
-        profiles=EVERYWHERE,
+        profiles=ALL_PROFILES,
         never_published=True,
+    ),
+    Check(
+        id="account-backups",
+        severity=Severity.INFO,
+        subject=Subject.ACCOUNTS,
+        why="the hash of a removed account lives on in the copy and can be cracked at leisure",
+        fix="rm -f /etc/*- /etc/*.bak /etc/*~ /var/backups/{passwd,shadow,group,gshadow}*",
+        find=find_account_backups,
+        profiles=EVERYWHERE,
     ),
     Check(
         id="build-user",
@@ -151,6 +267,7 @@ CHECKS = (
         why="the account of the build, with its home, keys and rights, exists on every clone",
         fix="userdel -rf USER as the last step of the build, or name the user in the image's definition",
         find=find_build_user,
+        profiles=EVERYWHERE,
     ),
     Check(
         id="uid-zero",
@@ -159,6 +276,16 @@ CHECKS = (
         why="an account with number 0 is root under another name",
         fix="delete the account",
         find=find_uid_zero,
+        profiles=ALL_PROFILES,
+    ),
+    Check(
+        id="other-escalation",
+        severity=Severity.WARN,
+        subject=Subject.ACCOUNTS,
+        why="whoever gets such an account, or any account, is root",
+        fix="remove the rule, or take the user out: gpasswd -d USER GROUP",
+        find=find_other_escalation,
+        profiles=CLONES_TOO,
     ),
     Check(
         id="sudo-nopasswd",
@@ -167,6 +294,7 @@ CHECKS = (
         why="whoever gets this account is root",
         fix="remove the line or the file",
         find=find_sudo_nopasswd,
+        profiles=EVERYWHERE,
     ),
     Check(
         id="autologin",
@@ -175,5 +303,6 @@ CHECKS = (
         why="the console of every clone is an open shell",
         fix="remove the drop-in",
         find=find_autologin,
+        profiles=CLONES_TOO,
     ),
 )

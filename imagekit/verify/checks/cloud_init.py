@@ -1,28 +1,29 @@
-"""cloud-init: will a clone find its data, take its name, grow its disk, and know nothing of the build.
+"""cloud-init: will a clone run it and find its data.
 
-Source of the rules: cloud-init's ``tools/ds-identify``, ``stages.py``, ``cc_growpart.py`` and ``cmd/clean.py``.
+Source of the rules: cloud-init's ``tools/ds-identify`` and its units. What is configured is judged in
+:mod:`imagekit.verify.checks.cloud_config`, what was left behind in :mod:`imagekit.verify.checks.cloud_state`.
 """
 
 import re
 from collections.abc import Iterator
 
-from imagekit.disk.tree import FileType
 from imagekit.report import Severity
 from imagekit.verify.check import MACHINES, Check, Policy, Seen, Subject
 from imagekit.verify.facts.boot_entries import read_arguments
 from imagekit.verify.facts.cloud_config import (
+    DETECTION,
     find_datasources,
     find_switches,
     is_installed,
-    is_off,
-    is_on,
     read_cloud_config,
+    read_detection,
     reads_local_drive,
+    turns_off,
 )
+from imagekit.verify.facts.system import Family, read_distribution
 from imagekit.verify.view import CannotSee, View
 
-_STATE = "/var/lib/cloud"
-_MULTI_LINE = re.compile(r"^datasource_list\s*:\s*(?:#.*)?$|^datasource_list\s*:\s*\[[^\]]*$", re.MULTILINE)
+_MULTI_LINE = re.compile(r"^datasource_list[ \t]*:[ \t]*(?:#.*)?$|^datasource_list[ \t]*:[ \t]*\[[^\]]*$", re.MULTILINE)
 _LOCAL_NAMES = ("NoCloud", "ConfigDrive", "None")
 
 
@@ -41,6 +42,9 @@ def find_installed(view: View, _policy: Policy) -> Iterator[Seen]:
     generators = [f"{place}/systemd/system-generators/cloud-init-generator" for place in ("/usr/lib", "/lib")]
     if not any(view.is_file(path) for path in generators):
         yield Seen(generators[0], "there is no such file")
+    yaml = "/usr/lib/python3/dist-packages/yaml/__init__.py"
+    if read_distribution(view).family is Family.DEBIAN and not view.is_file(yaml):
+        yield Seen(yaml, "there is no such file: cloud-init cannot read its configuration without python3-yaml")
 
 
 def find_disabled(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -60,10 +64,9 @@ def find_datasource(view: View, _policy: Policy) -> Iterator[Seen]:
         if before := [name for name in names[:local] if name not in _LOCAL_NAMES]:
             yield Seen(path, f"asks the network first ({', '.join(before)})", Severity.INFO)
     for file in read_cloud_config(view).files:
-        if _MULTI_LINE.search(file.text):
-            yield Seen(
-                file.path, "datasource_list is written on several lines: ds-identify does not see it", Severity.WARN
-            )
+        if names is not None and file.path == path and _MULTI_LINE.search(file.text):
+            found = "datasource_list is written on several lines: ds-identify does not see it"
+            yield Seen(path, found, Severity.WARN)
     for argument in read_arguments(view):
         key, equals, value = argument.text.partition("=")
         name = re.split(r"[;,]", value)[0].lower()
@@ -71,82 +74,17 @@ def find_datasource(view: View, _policy: Policy) -> Iterator[Seen]:
             yield Seen(argument.path, f"the kernel command line asks for datasource {name or '(none)'}")
 
 
-def find_state(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for what a run of cloud-init leaves; empty directories are clean."""
-    if view.tree.lstat(f"{_STATE}/instance") is not None:
-        yield Seen(f"{_STATE}/instance", "points at the instance of an earlier run")
-    for name in ("instances", "data", "sem", "handlers"):
-        for path, _ in view.children(f"{_STATE}/{name}"):
-            yield Seen(path, "left by an earlier run")
-    for path, _ in view.files_below(f"{_STATE}/scripts"):
-        yield Seen(path, "a script of an earlier run")
-
-
-def find_seed(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for data of the build that would be merged under the clone's own."""
-    for directory in (f"{_STATE}/seed", f"/writable/system-data{_STATE}/seed"):
-        for path, _ in view.files_below(directory):
-            yield Seen(path, "seed data inside the image")
-    for argument in read_arguments(view):
-        if re.match(r"ds=nocloud[^;]*;.", argument.text, re.IGNORECASE):
-            yield Seen(argument.path, "the kernel command line carries a seed (ds=nocloud;…)")
-    if view.has_disk:
-        for volume in view.volumes():
-            if volume.label.lower() == "cidata":
-                yield Seen(volume.device, "is labelled cidata: a seed on the template's own disk")
-    if not is_installed(view):
-        return
-    for file in read_cloud_config(view).files:
-        sources = file.values.get("datasource")
-        nocloud = sources.get("NoCloud") if isinstance(sources, dict) else None
-        if isinstance(nocloud, dict):
-            for key in ("seedfrom", "user-data", "meta-data"):
-                if nocloud.get(key):
-                    yield Seen(file.path, f"datasource NoCloud has {key}")
-
-
-def find_network_disabled(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for the mapping, in whatever file, and for the kernel argument."""
-    for file in read_cloud_config(view).files:
-        network = file.values.get("network")
-        if isinstance(network, dict) and network.get("config") == "disabled":
-            yield Seen(file.path, "network: {config: disabled}")
-    for argument in read_arguments(view):
-        if argument.text == "network-config=disabled":
-            yield Seen(argument.path, "kernel command line has network-config=disabled")
-
-
-def find_preserve_hostname(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look at the effective ``preserve_hostname``."""
-    config = read_cloud_config(view)
-    if is_on(config.get("preserve_hostname")):
-        yield Seen(config.origin("preserve_hostname"), "preserve_hostname: true")
-
-
-def find_unreadable_config(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for files that cloud-init cannot use, and for names that it never reads."""
-    for file in read_cloud_config(view).files:
-        if file.problem:
-            yield Seen(file.path, file.problem)
-    for path, node in view.children("/etc/cloud/cloud.cfg.d"):
-        if path.endswith((".yaml", ".yml")) and node.type is FileType.FILE:
-            yield Seen(path, "only names that end in .cfg are read", Severity.WARN)
-
-
-def find_deletekeys(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look at the effective ``ssh_deletekeys``; with keys in the image it fails."""
-    config = read_cloud_config(view)
-    if is_off(config.get("ssh_deletekeys")):
-        left = [name for name in view.tree.names("/etc/ssh") if name.startswith("ssh_host_")]
-        severity = Severity.FAIL if left else Severity.WARN
-        yield Seen(config.origin("ssh_deletekeys"), "ssh_deletekeys: false", severity)
-
-
-def find_manual_clean(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for what makes cloud-init trust an old instance for ever."""
-    config = read_cloud_config(view)
-    if is_on(config.get("manual_cache_clean")):
-        yield Seen(config.origin("manual_cache_clean"), "manual_cache_clean: true")
+def find_detection_policy(view: View, _policy: Policy) -> Iterator[Seen]:
+    """Look for ds-identify's own file: it may turn detection off, or name a datasource that Proxmox does not have."""
+    values = read_detection(view)
+    source = values.get("datasource", "")
+    if source and source.lower() not in ("nocloud", "configdrive"):
+        yield Seen(DETECTION, f"datasource: {source[:40]}, and nothing else is looked for", Severity.FAIL)
+    if policy := values.get("policy", ""):
+        is_off = turns_off(policy)
+        yield Seen(DETECTION, f"policy: {policy[:60]}", Severity.FAIL if is_off else None)
+    elif source.lower() in ("nocloud", "configdrive"):
+        yield Seen(DETECTION, f"datasource: {source}")
 
 
 CHECKS = (
@@ -164,7 +102,8 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="the clone boots normally, but without its user, key, name and address, and nothing reports an error",
-        fix="remove the marker or argument; systemctl unmask and enable the cloud-init units",
+        fix="rm -f /etc/cloud/cloud-init.disabled; systemctl unmask cloud-init-local cloud-config cloud-final;"
+        " systemctl enable cloud-init-local cloud-config cloud-final",
         find=find_disabled,
         profiles=MACHINES,
     ),
@@ -173,71 +112,17 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="Proxmox's cloud-init drive is read only by NoCloud or ConfigDrive; a list without them ignores it",
-        fix="datasource_list: [NoCloud, ConfigDrive, None]",
+        fix="echo 'datasource_list: [NoCloud, ConfigDrive, None]' > /etc/cloud/cloud.cfg.d/99_datasource.cfg",
         find=find_datasource,
         profiles=MACHINES,
     ),
     Check(
-        id="cloud-init-state",
-        severity=Severity.FAIL,
-        subject=Subject.CLOUD_INIT,
-        why="work that is done once per instance is skipped on clones, and the state holds the build's user-data",
-        fix="cloud-init clean --logs --seed",
-        find=find_state,
-        profiles=MACHINES,
-    ),
-    Check(
-        id="cloud-init-seed",
-        severity=Severity.FAIL,
-        subject=Subject.CLOUD_INIT,
-        why="what the clone's own data does not set comes from the build's seed, its keys included",
-        fix="cloud-init clean --seed, and remove the lines that carry a seed",
-        find=find_seed,
-        profiles=MACHINES,
-    ),
-    Check(
-        id="cloud-init-network-disabled",
-        severity=Severity.FAIL,
-        subject=Subject.CLOUD_INIT,
-        why="the clone ignores its ipconfig and keeps the builder's network configuration",
-        fix="remove the file or the argument",
-        find=find_network_disabled,
-        profiles=MACHINES,
-    ),
-    Check(
-        id="preserve-hostname",
-        severity=Severity.FAIL,
-        subject=Subject.CLOUD_INIT,
-        why="every clone keeps the template's name",
-        fix="remove preserve_hostname",
-        find=find_preserve_hostname,
-        profiles=MACHINES,
-    ),
-    Check(
-        id="cloud-config-syntax",
-        severity=Severity.FAIL,
-        subject=Subject.CLOUD_INIT,
-        why="cloud-init skips a file it cannot read, so what it should set is silently missing",
-        fix="mend the file; cloud-init schema -c FILE names the place",
-        find=find_unreadable_config,
-        profiles=MACHINES,
-    ),
-    Check(
-        id="ssh-deletekeys",
+        id="ds-identify-policy",
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
-        why="host keys that were left in the image are kept by every clone",
-        fix="remove the line",
-        find=find_deletekeys,
-        profiles=MACHINES,
-    ),
-    Check(
-        id="manual-cache-clean",
-        severity=Severity.FAIL,
-        subject=Subject.CLOUD_INIT,
-        why="cloud-init takes the old instance for the current one and does nothing on a clone",
-        fix="remove manual_cache_clean",
-        find=find_manual_clean,
+        why="a clone without its drive runs cloud-init with no data and reports success, or never looks for the drive",
+        fix="rm -f /etc/cloud/ds-identify.cfg",
+        find=find_detection_policy,
         profiles=MACHINES,
     ),
 )

@@ -9,15 +9,14 @@ import re
 from collections.abc import Iterator
 
 from imagekit.report import Severity
-from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
+from imagekit.verify.check import Check, Policy, Seen, Subject
+from imagekit.verify.checks.rows import COPIED
 from imagekit.verify.facts.login_files import read_login_files
+from imagekit.verify.facts.machine_state import is_claimed
 from imagekit.verify.facts.network_secrets import read_network_secrets
 from imagekit.verify.facts.small_files import PLACES, SmallFiles, search_small_files
 from imagekit.verify.secret_patterns import SECRETS, Strength, find_secrets
 from imagekit.verify.view import CannotSee, View
-
-# People keep logins on machines that run; on what is copied they have no business.
-_COPIED = (Profile.TEMPLATE, Profile.CONTAINER, Profile.SD_IMAGE)
 
 _TLS_PLACES = (
     "/etc/ssl/", "/etc/pki/", "/etc/letsencrypt/", "/etc/nginx/", "/etc/apache2/", "/etc/httpd/", "/etc/haproxy/",
@@ -39,7 +38,7 @@ _CLAIMED = re.compile(
     r"|.*/\.ssh/(?:authorized_keys|known_hosts).*"
 )
 _UNITS = ("/etc/systemd/system/", "/usr/local/lib/systemd/system/", "/etc/systemd/user/")
-_REMOTE = re.compile(r"(?im)^\s*(?:push)?url\s*=\s*[a-z+]{2,10}://(?!git@)[^/@\s]{1,400}@")
+_REMOTE = re.compile(r"(?im)^[ \t]*(?:push)?url[ \t]*=[ \t]*[a-z+]{2,10}://(?!git@)[^/@\s]{1,400}@")
 _MOST_UNITS = 500
 
 
@@ -81,10 +80,10 @@ def find_secret_strings(view: View, policy: Policy) -> Iterator[Seen]:
     files = search_small_files(view, deep=policy.deep)
     claimed = _list_claimed(view, files)
     for path, secrets in files.secrets.items():
-        if path in claimed or _CLAIMED.fullmatch(path):
+        if path in claimed or _CLAIMED.fullmatch(path) or is_claimed(view, path):
             continue
         for secret in secrets:
-            is_key = secret.kind == _KEY_KIND
+            is_key = _KEY_KIND in secret.kind
             if is_key and path.startswith((*_TLS_PLACES, *_SSH_PLACES)):
                 continue
             if secret.kind == _HASH_KIND and path.startswith("/etc/cloud/"):
@@ -119,7 +118,8 @@ def _find_unit_passwords(view: View, files: SmallFiles, claimed: set[str]) -> It
 def find_network_secrets(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for Wi-Fi and VPN passwords and keys in every kind of network configuration."""
     for secret in read_network_secrets(view):
-        yield Seen(secret.path, f"holds {secret.name}")
+        if not is_claimed(view, secret.path):  # overlay-network names whose key it is
+            yield Seen(secret.path, f"holds {secret.name}")
 
 
 def find_vcs_leftovers(view: View, policy: Policy) -> Iterator[Seen]:
@@ -149,7 +149,7 @@ CHECKS = (
         why="every clone can do in the cloud, the registry or the cluster what the build's people can",
         fix="remove the file, and revoke what it holds where it was issued",
         find=find_cli_credentials,
-        profiles=_COPIED,
+        profiles=COPIED,
     ),
     Check(
         id="tls-private-keys",
@@ -158,7 +158,7 @@ CHECKS = (
         why="all clones share one TLS identity, and whoever has one can impersonate the others",
         fix="remove the key, make one at first boot, and revoke its certificate",
         find=find_tls_keys,
-        profiles=_COPIED,
+        profiles=COPIED,
     ),
     Check(
         id="secret-strings",
@@ -167,7 +167,7 @@ CHECKS = (
         why="a token or key in a script or setting works from every clone, and for whoever reads the image",
         fix="remove it from the file, and replace it where it was issued",
         find=find_secret_strings,
-        profiles=_COPIED,
+        profiles=COPIED,
     ),
     Check(
         id="network-secrets",
@@ -176,7 +176,7 @@ CHECKS = (
         why="every clone, and whoever reads the image, can join the build's wireless network or VPN",
         fix="remove the file, and change the password or key in the network",
         find=find_network_secrets,
-        profiles=_COPIED,
+        profiles=COPIED,
     ),
     Check(
         id="vcs-leftovers",
@@ -185,6 +185,6 @@ CHECKS = (
         why="a work tree carries its history and its remotes' addresses, sometimes with a token in them",
         fix="remove the .git directory, and replace the token",
         find=find_vcs_leftovers,
-        profiles=_COPIED,
+        profiles=COPIED,
     ),
 )

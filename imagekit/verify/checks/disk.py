@@ -6,13 +6,13 @@ Source of the rules: UEFI specification 2.10 chapter 5, ext4(5), systemd.mount(5
 import re
 from collections.abc import Iterator
 
-from imagekit.disk.probe import FilesystemKind
+from imagekit.disk.probe import READ_KINDS
 from imagekit.image import Firmware
 from imagekit.report import Severity
 from imagekit.verify.check import MACHINES, Check, Policy, Profile, Seen, Subject
 from imagekit.verify.facts.boot_entries import parse_device
 from imagekit.verify.facts.cloud_config import CloudConfig, is_off, list_modules, read_cloud_config
-from imagekit.verify.facts.filesystems import is_on_disk, read_fstab
+from imagekit.verify.facts.filesystems import is_on_disk, may_provide, read_fstab
 from imagekit.verify.view import CannotSee, View
 
 _KERNEL_NAME = re.compile(r"/dev/(?:sd|vd|xvd|hd|nvme\d+n|mmcblk)[a-z0-9]*")
@@ -56,14 +56,25 @@ def find_unclean_filesystems(view: View, _policy: Policy) -> Iterator[Seen]:
             case Ext4() as ext4:
                 if ext4.has_errors:
                     yield Seen(volume.device, "the filesystem has recorded errors")
+                elif ext4.error_count:  # kept in the superblock until e2fsck has run
+                    yield Seen(volume.device, f"the kernel has counted {ext4.error_count} errors in the filesystem")
                 elif not ext4.state_clean:
                     yield Seen(volume.device, "the filesystem was not unmounted in order")
                 if ext4.needs_recovery:
                     yield Seen(volume.device, "the journal was not replayed: what is read may be old", Severity.WARN)
-            case Fat() as fat if fat.dirty:
-                yield Seen(volume.device, "the FAT filesystem is marked dirty", Severity.WARN)
-            case None if volume.problem and volume.kind in (FilesystemKind.EXT4, FilesystemKind.VFAT):
-                yield Seen(volume.device, f"cannot be read: {volume.problem}")
+                if ext4.has_orphans:
+                    yield Seen(volume.device, "it holds deleted files that were still open", Severity.WARN)
+            case Fat() as fat:
+                if fat.dirty:
+                    yield Seen(volume.device, "the FAT filesystem is marked dirty", Severity.WARN)
+            case None:
+                if volume.problem and volume.kind in READ_KINDS:
+                    yield Seen(volume.device, f"cannot be read: {volume.problem}")
+            case xfs:  # its module is not imported for disks without it
+                if xfs.needs_repair:
+                    yield Seen(volume.device, "the filesystem is marked as one that xfs_repair must mend")
+                if xfs.log_clean is False:
+                    yield Seen(volume.device, "the XFS log was not replayed: what is read may be old", Severity.WARN)
 
 
 def find_growth_problems(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -90,6 +101,10 @@ def find_growth_problems(view: View, _policy: Policy) -> Iterator[Seen]:
         else:
             yield Seen("/usr/bin/growpart", "nothing in the image grows the root partition")
     root = view.root_volume()
+    if root.is_logical:
+        yield Seen(
+            root.device, "the root is on LVM, which cloud-init does not grow", fix="keep the root on a partition"
+        )
     if root.partition is None:
         return
     table = view.partition_table()
@@ -120,7 +135,7 @@ def find_missing_mounts(view: View, _policy: Policy) -> Iterator[Seen]:
                 yield Seen("/etc/fstab", f"{line.target}: a disc drive of the build machine", Severity.INFO)
             continue
         if (
-            line.type in _NO_DEVICE
+            line.type in (*_NO_DEVICE, "swap")  # without its swap a boot is slow, and does not end: check swap
             or line.type.startswith(("fuse.", "nfs"))
             or {"bind", "rbind", "_netdev"} & set(line.options)
         ):
@@ -144,8 +159,8 @@ def _judge_source(view: View, path: str, source: str, target: str) -> Iterator[S
     elif source.startswith("/dev/"):
         if source.startswith(("/dev/cdrom", "/dev/sr", "/dev/fd")):
             yield Seen(path, f"{target} is {source}: a drive of the build machine")
-        elif not any(volume.kind in (FilesystemKind.LVM, FilesystemKind.LUKS) for volume in view.volumes()):
-            yield Seen(path, f"{target} is {source}: this disk has neither LVM nor LUKS to provide it")
+        elif not may_provide(view, source):
+            yield Seen(path, f"{target} is {source}: no logical volume of this disk is called so")
     elif source.startswith("/") and not view.exists(source):
         yield Seen(path, f"{target} is the file {source}, which does not exist")
 
@@ -167,7 +182,7 @@ CHECKS = (
         why="the disk was copied while it was in use; files may be torn",
         fix="shut the machine down, run fsck, and convert the disk again",
         find=find_unclean_filesystems,
-        profiles=MACHINES,
+        profiles=(Profile.TEMPLATE, Profile.SD_IMAGE),
     ),
     Check(
         id="disk-growth",

@@ -97,10 +97,12 @@ def find_first_boot_wizard(view: View, _policy: Policy) -> Iterator[Seen]:
         yield Seen("/etc/localtime", "missing while the next boot is a first boot: the time zone is asked for")
     if view.tree.lstat("/etc/locale.conf") is None and view.tree.lstat("/etc/default/locale") is None:
         yield Seen("/etc/locale.conf", "no locale file while the next boot is a first boot: the locale is asked for")
-    if "root" not in {account.name for account in read_accounts(view)}:
+    root = next((account for account in read_accounts(view) if account.name == "root"), None)
+    if root is None:
         yield Seen("/etc/passwd", "no root account while the next boot is a first boot: its password is asked for")
-    elif read_shadow(view).get("root", "*") == "!unprovisioned":
-        yield Seen("/etc/shadow", "root is '!unprovisioned': its password is asked for")
+    elif root.password == "x" and (field := read_shadow(view).get("root")) in (None, "!unprovisioned"):
+        found = "root has no line" if field is None else f"root is '{field}'"
+        yield Seen("/etc/shadow", f"{found} while the next boot is a first boot: its password is asked for")
     has_keymaps = any(view.tree.names(directory) for directory in _KEYMAPS)
     if "--prompt-keymap" in unit.text and has_keymaps and view.tree.lstat("/etc/vconsole.conf") is None:
         yield Seen("/etc/vconsole.conf", "missing while keymaps are installed: the keyboard is asked for")

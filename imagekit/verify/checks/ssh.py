@@ -1,135 +1,35 @@
-"""SSH keys: no key of the build remains, and every clone makes its own.
+"""SSH keys of people and of the build: who may enter, which keys are carried along, whom the build has talked to.
 
-Source of the rules: sshd(8), ssh-keygen(1), cloud-init's ``cc_ssh.py``, Debian's openssh-server units, Packer's
-``step_cleanup_temp_keys.go``.
+Source of the rules: sshd(8), Packer's ``step_cleanup_temp_keys.go``, Vagrant's ``keys/``.
 """
 
 from collections.abc import Iterator
 
-from imagekit.disk.tree import FileType
 from imagekit.report import Severity
 from imagekit.verify.check import (
-    ALL_PROFILES,
     CLONES_TOO,
     EVERYWHERE,
-    MACHINES,
     Check,
     Policy,
     Profile,
     Seen,
     Subject,
 )
-from imagekit.verify.evidence import PRIVATE_KEY, PublicKey, read_public_key
+from imagekit.verify.evidence import PublicKey, read_public_key
 from imagekit.verify.facts.accounts import find_homes
-from imagekit.verify.facts.cloud_config import makes_host_keys
+from imagekit.verify.facts.host_keys import list_host_keys
+from imagekit.verify.facts.small_files import search_small_files
 from imagekit.verify.facts.sshd import read_sshd_policy
-from imagekit.verify.facts.system import is_first_boot
-from imagekit.verify.facts.units import find_unit, is_enabled, read_pulls
-from imagekit.verify.view import CannotSee, View, fact
+from imagekit.verify.view import CannotSee, View
 
 _SSH = "/etc/ssh"
-_SERVICES = ("ssh.service", "sshd.service")
-_SOCKETS = ("ssh.socket", "sshd.socket")
-_KEY_LIMIT = 64 << 10
+_KEY_PLACES = ("/root/", "/home/", f"{_SSH}/", "/opt/", "/srv/")
 _MOST_PATTERNS = 16
-_MOST_KEYS = 32
 # SHA-256 fingerprints of the two key pairs that Vagrant publishes, private halves included (its keys/ directory).
 _PUBLISHED = (
     "SHA256:1M4RzhMyWuFS/86uPY/ce2prh/dVTHW7iD2RhpquOZA",
     "SHA256:WkvqjnyPAeC0cbPErYiGP9vqHdgL1MqqvPdIe3lvHgI",
 )
-
-
-def _need_server(view: View) -> None:
-    if not view.is_file("/usr/sbin/sshd"):
-        raise CannotSee("the image has no SSH server")
-
-
-@fact
-def list_host_keys(view: View) -> dict[str, bool]:
-    """Return the path of each host key file and whether it is a private key; ``HostKey`` may name other places."""
-    keys: dict[str, bool] = {}
-    paths = [path for path, _ in view.children(_SSH) if path.startswith(f"{_SSH}/ssh_host_")]
-    try:
-        named = [setting.value for setting in read_sshd_policy(view).list_values("hostkey")][:_MOST_KEYS]
-    except CannotSee:
-        named = []
-    for path in dict.fromkeys([*paths, *(path for path in named if view.is_file(path))]):
-        keys[path] = bool(PRIVATE_KEY.search(view.text(path, _KEY_LIMIT) or ""))
-    for directory in ("/etc/dropbear", "/etc/dropbear/initramfs", "/etc/dropbear-initramfs"):
-        keys |= {path: True for path, _ in view.children(directory, "_host_key")}
-    for path, node in view.children("/etc/tinyssh/sshkeydir"):
-        if node.type is FileType.FILE and "/." in path:
-            keys[path] = True
-    return keys
-
-
-def find_host_keys(view: View, policy: Policy) -> Iterator[Seen]:
-    """Look for host keys of OpenSSH, dropbear and tinyssh; a machine that runs must have one, an image none.
-
-    A public half without its private key is left over from one.
-    """
-    keys = list_host_keys(view)
-    if policy.profile is Profile.CLONE:
-        _need_server(view)
-        if not any(keys.values()):
-            yield Seen(_SSH, "a running machine without a host key", fix="ssh-keygen -A && systemctl restart ssh")
-        return
-    for path, private in keys.items():
-        base = path.removesuffix(".pub").removesuffix("-cert")
-        if private:
-            public = read_public_key(view.text(f"{path}.pub", _KEY_LIMIT) or "")
-            yield Seen(path, f"private host key{f' of {public}' if public else ''}")
-        elif base == path or not keys.get(base):
-            yield Seen(path, "a host key file without a private key", Severity.WARN)
-
-
-def find_key_regeneration(view: View, _policy: Policy) -> Iterator[Seen]:
-    """With no key in the image, something that boot starts must make one."""
-    _need_server(view)
-    if any(list_host_keys(view).values()):
-        return
-    try:
-        if makes_host_keys(view):
-            return
-    except CannotSee:  # no cloud-init configuration: a unit may still do it
-        pass
-    if not any(_unit_makes_keys(view, name) for name in _started_units(view)):
-        yield Seen(_SSH, "no host key, and neither cloud-init nor a unit will make one")
-
-
-def _started_units(view: View) -> list[str]:
-    """Return the units that boot starts, and those that the SSH server's unit itself names."""
-    names = set(read_pulls(view)) | {"sshd-keygen.service"}
-    for service in _SERVICES:
-        unit = find_unit(view, service)
-        if unit is None or not (unit.enabled or is_enabled(view, *_SOCKETS)):
-            continue
-        for line in unit.text.splitlines():
-            key, _, value = line.partition("=")
-            if key.strip() in ("Wants", "Requires"):
-                names.update(value.split())
-    return sorted(names)
-
-
-def _unit_makes_keys(view: View, name: str) -> bool:
-    """Say whether a unit makes host keys on the next boot; ``ConditionFirstBoot`` needs a first boot."""
-    if name == "sshd-keygen.target":
-        return find_unit(view, "sshd-keygen@.service") is not None
-    unit = find_unit(view, name)
-    if unit is None or unit.masked:
-        return False
-    makes = any(
-        line.lstrip().startswith("Exec") and ("ssh-keygen -A" in line or "sshd-keygen" in line)
-        for line in unit.text.splitlines()
-    )
-    if "ConditionFirstBoot=yes" in unit.text and not is_first_boot(view):
-        return False
-    # Debian 13's unit has no [Install] link of its own kind: ssh.service wants it.
-    wanted = bool(unit.pulled_by) or any(
-        name in service.text for each in _SERVICES if (service := find_unit(view, each)) is not None
-    )
-    return makes and wanted
 
 
 def find_authorized_keys(view: View, policy: Policy) -> Iterator[Seen]:
@@ -190,17 +90,21 @@ def _name_builder(key: PublicKey | None) -> str:
     return "the build machine" if comment.startswith(("root@build", "root@packer", "builder@")) else ""
 
 
-def find_private_keys(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for private keys in homes and in the places where deployments put them; host keys have their own check."""
+def find_private_keys(view: View, policy: Policy) -> Iterator[Seen]:
+    """Look for private keys, by content, in homes and where deployments put them; host keys have their own check.
+
+    A file that is called as keys are needs a key's first line only; any other needs a whole key, since programs and
+    manuals have that line too.
+    """
     host_keys = list_host_keys(view)
-    for place in ("/root", "/home", _SSH, "/opt", "/srv"):
-        for path, node in view.files_below(place):
-            name = path.rsplit("/", 1)[-1]
-            is_candidate = name.startswith("id_") or name.endswith((".pem", ".key")) or "/.ssh/" in path
-            if node.type is not FileType.FILE or not is_candidate or path in host_keys:
-                continue
-            if PRIVATE_KEY.search(view.text(path, _KEY_LIMIT) or ""):
-                yield Seen(path, "a private key")
+    files = search_small_files(view, deep=policy.deep)
+    whole = {path for path, secrets in files.secrets.items() if any("private key" in each.kind for each in secrets)}
+    for path in dict.fromkeys((*files.key_headers, *whole)):
+        name = path.rsplit("/", 1)[-1]
+        is_called_key = name.startswith("id_") or name.endswith((".pem", ".key")) or "/.ssh/" in path
+        if path.startswith(_KEY_PLACES) and path not in host_keys and (is_called_key or path in whole):
+            yield Seen(path, "a private key")
+    files.need_all("/root", "/home", _SSH, "/opt", "/srv")
 
 
 def find_known_hosts(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -219,25 +123,6 @@ def _count_hosts(view: View, path: str) -> int:
 
 
 CHECKS = (
-    Check(
-        id="ssh-host-keys",
-        severity=Severity.FAIL,
-        subject=Subject.SSH,
-        why="whoever has one clone's key can impersonate all of them",
-        fix="rm -f /etc/ssh/ssh_host_*",
-        find=find_host_keys,
-        profiles=ALL_PROFILES,
-        never_published=True,
-    ),
-    Check(
-        id="ssh-host-key-regeneration",
-        severity=Severity.FAIL,
-        subject=Subject.SSH,
-        why="sshd without host keys does not start, so the clone cannot be reached",
-        fix="systemctl enable cloud-init-local.service  # or a unit that runs ssh-keygen -A",
-        find=find_key_regeneration,
-        profiles=MACHINES,
-    ),
     Check(
         id="authorized-keys",
         severity=Severity.FAIL,

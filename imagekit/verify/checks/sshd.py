@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from imagekit.report import Severity
 from imagekit.verify.check import CLONES_TOO, Check, Policy, Profile, Seen, Subject
 from imagekit.verify.facts.accounts import has_password, read_accounts
-from imagekit.verify.facts.cloud_config import is_off, read_cloud_config
+from imagekit.verify.facts.cloud_config import find_switches, is_installed, is_off, read_cloud_config
 from imagekit.verify.facts.sshd import MAIN_FILE, Line, read_sshd_policy
 from imagekit.verify.facts.sshd_keywords import NOT_IN_MATCH, REPEATABLE, VALUES, is_keyword
 from imagekit.verify.facts.units import find_unit, is_enabled
@@ -33,7 +33,7 @@ def find_password_login(view: View, _policy: Policy) -> Iterator[Seen]:
         yield Seen(setting.path, f"passwords are accepted, and {', '.join(holders[:5])} can use one")
         return
     try:
-        mended = is_off(read_cloud_config(view).get("ssh_pwauth"))
+        mended = is_off(read_cloud_config(view).get("ssh_pwauth")) and is_installed(view) and not find_switches(view)
     except CannotSee:
         mended = False
     severity = Severity.INFO if mended else Severity.WARN

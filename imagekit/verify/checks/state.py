@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from imagekit.disk.tree import FileType, Node
 from imagekit.report import Severity
-from imagekit.verify.check import EVERYWHERE, Check, Policy, Profile, Seen, Subject
+from imagekit.verify.check import EVERYWHERE, Check, Policy, Seen, Subject
+from imagekit.verify.checks.rows import COPIED
 from imagekit.verify.facts.accounts import find_homes, read_accounts
 from imagekit.verify.facts.dhcp import LEASE_DIRECTORIES, NM_STATE, list_leases, read_duids
 from imagekit.verify.view import CannotSee, View
-
-_COPIED = (Profile.TEMPLATE, Profile.CONTAINER, Profile.SD_IMAGE)
 
 _MAILBOXES = ("/var/mail", "/var/spool/mail")
 # postfix: queue(8postfix); exim4: input has messages, msglog their logs.
@@ -173,7 +172,7 @@ CHECKS = (
         why="clones identify themselves alike to the DHCP server and get one lease, whatever their machine-id",
         fix="rm -f /var/lib/dhcpcd/duid /etc/dhcpcd.duid /var/lib/dhcp/*; remove the setting",
         find=find_dhcp_duid,
-        profiles=_COPIED,
+        profiles=COPIED,
     ),
     Check(
         id="nm-secret-key",
@@ -182,6 +181,6 @@ CHECKS = (
         why="stable addresses and client identifiers of all clones come from one seed",
         fix=f"rm -f {NM_STATE}/secret_key",
         find=find_nm_secret_key,
-        profiles=_COPIED,
+        profiles=COPIED,
     ),
 )

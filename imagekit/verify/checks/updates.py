@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-from imagekit.disk.dpkg import STATUS_PATH, read_dpkg_packages, read_dpkg_states
+from imagekit.disk.dpkg import STATUS_PATH, read_dpkg_packages
 from imagekit.disk.tree import FileType
 from imagekit.report import Severity
 from imagekit.verify.check import CLONES_TOO, EVERYWHERE, Check, Policy, Profile, Seen, Subject
 from imagekit.verify.facts.boot_entries import read_default_entry
-from imagekit.verify.facts.packages import read_apt_options
+from imagekit.verify.facts.packages import read_apt_options, read_package_states
 from imagekit.verify.facts.pins import Pin, read_apt_pins, read_excluded_packages
 from imagekit.verify.facts.units import DIRECTORIES, Unit, find_unit, is_enabled
 from imagekit.verify.view import CannotSee, View
@@ -28,6 +28,7 @@ _DATABASES = (
     "/usr/lib/apk/db/installed",
     "/lib/apk/db/installed",
 )
+_MANAGERS = ("/etc/apt", "/etc/dnf", "/etc/yum.conf")
 _TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer")
 _DNF_TIMERS = ("dnf-automatic.timer", "dnf-automatic-install.timer", "dnf5-automatic.timer")
 _CLOCKS = (
@@ -42,12 +43,15 @@ _ANCHORS = (
     "/etc/pki/trust/anchors",
 )
 _ARCHITECTURE = re.compile(r"-(?=[a-z])|\.(?=x86|aarch|ppc|s390|riscv)")
+_APPLY = re.compile(r"apply_updates[ \t]*=[ \t]*(?:yes|true|1)\b", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END")
 
 
 def find_package_holds(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for packages that apt or dnf will not update: holds, pins to a version, pins against security, excludes."""
-    held = [name for name, status in read_dpkg_states(view.tree).items() if status.split()[0] == "hold"]
+    if not any(view.exists(path) for path in (*_DATABASES, *_MANAGERS)):
+        raise CannotSee("there is no package database")
+    held = [name for name, status in read_package_states(view).items() if status.split()[0] == "hold"]
     if held:
         total = len(read_dpkg_packages(view.tree))
         if 2 * len(held) > total:
@@ -128,6 +132,8 @@ def find_auto_updates(view: View, _policy: Policy) -> Iterator[Seen]:
 
     Plainly on and plainly off are decisions, and pass.
     """
+    if not any(view.exists(path) for path in _MANAGERS):
+        raise CannotSee("neither apt nor dnf is configured")
     for name in (*_TIMERS, *_DNF_TIMERS):
         unit = find_unit(view, name)
         if unit is not None and unit.masked:
@@ -138,11 +144,10 @@ def find_auto_updates(view: View, _policy: Policy) -> Iterator[Seen]:
         for found in _find_what_is_missing(view, {name: option.value for name, option in settings.items()}):
             yield Seen(wanted.path, f"unattended upgrades are asked for, but {found}")
     path = "/etc/dnf/automatic.conf"
-    if any(re.match(r"apply_updates\s*=\s*(?:yes|true|1)\b", line.strip(), re.IGNORECASE) for line in view.lines(path)):
-        if not is_enabled(view, *_DNF_TIMERS):
-            yield Seen(
-                path, "updates are to be applied, but no timer is enabled", fix="systemctl enable dnf-automatic.timer"
-            )
+    applied = any(_APPLY.match(line.strip()) for line in view.lines(path))
+    if applied and not is_enabled(view, *_DNF_TIMERS):
+        fix = "systemctl enable dnf-automatic.timer"
+        yield Seen(path, "updates are to be applied, but no timer is enabled", fix=fix)
 
 
 def _find_what_is_missing(view: View, settings: dict[str, str]) -> Iterator[str]:

@@ -298,7 +298,8 @@ def _read_searches(path: str, text: str) -> Iterator[DiskName]:
         command, *words = _split(line) or [""]
         values = [word for word in words if not word.startswith("-") and "$" not in word]
         # An option's value stands apart in `--set root`; hints are devices, never names.
-        values = [word for position, word in enumerate(values) if not (word == "root" and len(values) > 1)]
+        if command == "search" and len(values) > 1:
+            values = [word for word in values if word != "root"]
         if not values:
             continue
         if command.endswith("fs_uuid") or {"--fs-uuid", "-u"} & set(words):

@@ -20,7 +20,7 @@ class BootFile:
 
 
 def find_boot_file(view: View, entry: Entry, path: str) -> BootFile | None:
-    """Return the file that ``entry`` calls ``path``, from whichever filesystem it means; ``None`` when there is none."""
+    """Return the file that ``entry`` calls ``path``, from whichever filesystem it means; ``None`` without one."""
     path = path[path.index(")") + 1 :] if path.startswith("(") and ")" in path else path
     trees: list[tuple[FileTree, str]] = [(view.tree, path), (view.tree, f"/boot/{path.lstrip('/')}")]
     esp = view.esp() if view.has_disk else None

@@ -5,7 +5,7 @@ wins, mappings are merged key by key, lists are replaced whole.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from imagekit.verify.facts.boot_entries import read_arguments
 from imagekit.verify.facts.units import find_unit
@@ -15,6 +15,7 @@ from imagekit.verify.view import CannotSee, View, fact
 MAIN_FILE = "/etc/cloud/cloud.cfg"
 DIRECTORY = "/etc/cloud/cloud.cfg.d"
 MARKER = "/etc/cloud/cloud-init.disabled"
+DETECTION = "/etc/cloud/ds-identify.cfg"
 _LOCAL = {"NoCloud", "ConfigDrive"}
 # cloud-init.service became cloud-init-network.service and gained cloud-init-main.service in 24.3.
 _SERVICES = (
@@ -89,12 +90,19 @@ def _read_file(view: View, path: str) -> ConfigFile:
     return ConfigFile(path, text, values)
 
 
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        merged[key] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
-    return merged
+def _merge(
+    below: dict[str, Any], above: dict[str, Any], done: dict[tuple[int, int], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Merge two mappings; each pair once, since aliases may make one mapping appear a million times in both."""
+    done = {} if done is None else done
+    pair = id(below), id(above)
+    if pair not in done:
+        merged = done[pair] = dict(below)
+        for key, value in above.items():
+            under = merged.get(key)
+            nested = isinstance(under, dict) and isinstance(value, dict)
+            merged[key] = _merge(cast(dict[str, Any], under), value, done) if nested else value
+    return done[pair]
 
 
 def is_off(value: object) -> bool:
@@ -126,6 +134,23 @@ def is_installed(view: View) -> bool:
 
 
 @fact
+def read_detection(view: View) -> dict[str, str]:
+    """Return ``datasource`` and ``policy`` of ``ds-identify.cfg`` as ds-identify reads them: the last line counts."""
+    values = {}
+    for line in view.lines(DETECTION):
+        key, colon, value = line.partition("#")[0].partition(":")
+        if colon and key.strip() in ("datasource", "policy"):
+            values[key.strip()] = value.strip().strip("\"'")
+    return values
+
+
+def turns_off(policy: str) -> bool:
+    """Say whether a policy of ds-identify keeps cloud-init off whatever is found; the last mode in it counts."""
+    modes = [word for word in policy.split(",") if word in ("enabled", "disabled", "search", "report")]
+    return modes[-1:] == ["disabled"]
+
+
+@fact
 def find_switches(view: View) -> tuple[tuple[str, str], ...]:
     """Return path and reason of everything that keeps cloud-init from running at boot (ds-identify, its generator)."""
     reasons = []
@@ -134,10 +159,10 @@ def find_switches(view: View) -> tuple[tuple[str, str], ...]:
     for argument in read_arguments(view):
         if argument.text == "cloud-init=disabled":
             reasons.append((argument.path, "kernel command line has cloud-init=disabled"))
-    for line in view.lines("/etc/cloud/ds-identify.cfg"):
-        key, _, value = line.partition(":")
-        if key.strip() == "policy" and value.split("#")[0].split(",")[0].strip() == "disabled":
-            reasons.append(("/etc/cloud/ds-identify.cfg", "policy: disabled"))
+        elif argument.text.startswith("ci.di.policy=") and turns_off(argument.text.partition("=")[2]):
+            reasons.append((argument.path, "kernel command line has ci.di.policy=disabled"))
+    if turns_off(read_detection(view).get("policy", "")):
+        reasons.append((DETECTION, "policy: disabled"))
     for name in (*_SERVICES, "cloud-init.target"):
         unit = find_unit(view, name)
         if unit is None:
@@ -159,7 +184,9 @@ def find_datasources(view: View) -> tuple[str, tuple[str, ...] | None]:
     if value is None:
         return MAIN_FILE, None
     names = value if isinstance(value, list) else [value]
-    return config.origin("datasource_list"), tuple(str(name) for name in names)
+    # Whatever else stands there is not written out: a nest of aliases has no end.
+    texts = ("None" if name is None else name if isinstance(name, str) else "(no name)" for name in names)
+    return config.origin("datasource_list"), tuple(texts)
 
 
 def reads_local_drive(view: View) -> bool:

@@ -21,7 +21,8 @@ CLUSTER_ROWS: dict[str, tuple[Row, ...]] = {
     ),
     "kubernetes-node": (
         Row("/etc/kubernetes/*.conf", "a client of the cluster's API"),
-        Row("/etc/kubernetes/pki", "certificates and keys of a cluster"),
+        Row("/etc/kubernetes/pki/*.*", "a certificate or key of a cluster"),
+        Row("/etc/kubernetes/pki/etcd/*", "a certificate or key of etcd"),
         Row("/var/lib/kubelet/pki", "the kubelet's certificates and keys"),
         Row("/var/lib/kubelet/config.yaml", "the configuration that kubeadm gave this node"),
         Row("/var/lib/etcd/member", "a member of an etcd cluster"),

@@ -20,19 +20,21 @@ _DUID_FILES = (
     "/var/lib/dhcpcd/duid", "/var/lib/dhcpcd5/duid", "/var/db/dhcpcd/duid", "/etc/dhcpcd.duid",
     "/var/lib/wicked/duid.xml",
 )  # fmt: skip
-_DEFAULT_DUID = re.compile(r"^\s*default-duid\s+\S", re.MULTILINE)
-_RAW_DUID = re.compile(r"^\s*DUIDRawData\s*=\s*\S", re.MULTILINE)
+_DEFAULT_DUID = re.compile(r"^[ \t]*default-duid\s+\S", re.MULTILINE)
+_RAW_DUID = re.compile(r"^[ \t]*DUIDRawData\s*=\s*\S", re.MULTILINE)
 # What is computed on the clone is no fixed value: its MAC, its machine-id.
 _DHCLIENT = re.compile(
-    r"^\s*(?:send|supersede|default)\s+dhcp-client-identifier(?:\s*=\s*|\s+)(?![=\s]|hardware\b)\S", re.MULTILINE
+    r"^[ \t]*(?:send|supersede|default)\s+dhcp-client-identifier(?:\s*=\s*|\s+)(?![=\s]|hardware\b)\S", re.MULTILINE
 )
-_DHCPCD = re.compile(r"^\s*(?:clientid|duid)[ \t]+(?!(?:ll|llt|uuid)\s*$)[^\s#]", re.MULTILINE)
+_DHCPCD = re.compile(r"^[ \t]*(?:clientid|duid)[ \t]+(?!(?:ll|llt|uuid)\s*$)[^\s#]", re.MULTILINE)
 _NM_CLIENT_ID = re.compile(
-    r"^\s*dhcp-client-id\s*=\s*(?!(?:mac|perm-mac|duid|stable|none|ipv6-duid)\s*$)\S", re.MULTILINE
+    r"^[ \t]*dhcp-client-id\s*=\s*(?!(?:mac|perm-mac|duid|stable|none|ipv6-duid)\s*$)\S", re.MULTILINE
 )
-_NM_DUID = re.compile(r"^\s*dhcp-duid\s*=\s*(?!(?:lease|llt|ll|stable-llt|stable-ll|stable-uuid)\s*$)\S", re.MULTILINE)
+_NM_DUID = re.compile(
+    r"^[ \t]*dhcp-duid\s*=\s*(?!(?:lease|llt|ll|stable-llt|stable-ll|stable-uuid)\s*$)\S", re.MULTILINE
+)
 _NETPLAN = re.compile(r"\bdhcp-identifier[\"']?\s*:\s*(?![\"']?(?:mac|duid)\b)[^\s}]")
-_IFCFG = re.compile(r"^\s*DHCP_CLIENT_ID\s*=\s*[\"']?[^\s\"']", re.MULTILINE)
+_IFCFG = re.compile(r"^[ \t]*DHCP_CLIENT_ID\s*=\s*[\"']?[^\s\"']", re.MULTILINE)
 _LIMIT = 256 << 10
 
 

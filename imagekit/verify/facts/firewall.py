@@ -17,11 +17,14 @@ from imagekit.verify.view import CannotSee, View, fact
 _FILES = 50
 _LIMIT = 256 << 10
 _COMMENT = re.compile(r"#[^\n]*")
-_INCLUDE = re.compile(r"^\s*include\s+\"([^\"\n]{1,400})\"", re.MULTILINE)
-_DEFINE = re.compile(r"^\s*(?:re)?define\s+(\w{1,60})\s*=\s*(\{[^}\n]{0,2000}\}|\S{1,200})", re.MULTILINE)
-_INPUT_CHAIN = re.compile(r"chain\s+[\w-]{1,60}\s*\{([^{}]*\bhook\s+input\b[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_INCLUDE = re.compile(r"^[ \t]*include[ \t]+\"([^\"\n]{1,400})\"", re.MULTILINE)
+_DEFINE = re.compile(r"^[ \t]*(?:re)?define[ \t]+(\w{1,60})[ \t]*=[ \t]*(\{[^}\n]{0,2000}\}|\S{1,200})", re.MULTILINE)
+_CHAIN = re.compile(r"chain\s+[\w.-]{1,100}\s*$")
+_BRACE = re.compile(r"[{}]")
+_DEEPEST = 8
 _DROPS = re.compile(
-    r"\bpolicy\s+drop\b|^\s*(?:counter\s+(?:packets\s+\d+\s+bytes\s+\d+\s+)?)?(?:drop|reject\b.*)\s*;?\s*$",
+    r"\bpolicy[ \t]+drop\b|^[ \t]*(?:counter[ \t]+(?:packets[ \t]+\d+[ \t]+bytes[ \t]+\d+[ \t]+)?)?"
+    r"(?:drop|reject\b.*)[ \t]*;?[ \t]*$",
     re.MULTILINE,
 )
 # Rules that accept, but never a new connection to sshd from outside.
@@ -88,8 +91,7 @@ def _judge_nftables(view: View, port: int) -> Iterator[ClosedFirewall]:
     text = _read_rules(view, main, set())
     for name, value in _DEFINE.findall(text)[:100]:
         text = text.replace(f"${name}", value)
-    closed = [chain for chain in _INPUT_CHAIN.findall(text) if _DROPS.search(chain)]
-    if not closed:
+    if not any(_DROPS.search(chain) for chain in _list_input_chains(text)):
         return
     for line in text.splitlines():
         accepts = "accept" in line or "elements" in line
@@ -99,6 +101,21 @@ def _judge_nftables(view: View, port: int) -> Iterator[ClosedFirewall]:
             return
     fix = f"echo 'add rule inet filter input tcp dport {port} accept' >> {main}"
     yield ClosedFirewall(main, "nftables", fix)
+
+
+def _list_input_chains(text: str) -> Iterator[str]:
+    """Yield the body of every chain that is hooked to input; braces are counted once from front to end."""
+    begins: list[int] = []
+    for brace in _BRACE.finditer(text):
+        if brace.group() == "{":
+            begins.append(brace.start())
+            if len(begins) > _DEEPEST:  # no rule set is nested like this
+                return
+        elif begins:
+            begin = begins.pop()
+            body = text[begin + 1 : brace.start()]
+            if _CHAIN.search(text[max(begin - 120, 0) : begin]) and re.search(r"\bhook\s+input\b", body):
+                yield body
 
 
 def _read_rules(view: View, path: str, seen: set[str]) -> str:

@@ -38,7 +38,7 @@ class Kept:
 class Initramfs:
     """One boot's initrds together. Every method reads on from where the last one stopped.
 
-    All raise :class:`CannotSee` for what cannot be read and :class:`imagekit.errors.ImageDamaged` for what is no initrd.
+    All raise :class:`CannotSee` for what cannot be read and :class:`ImageDamaged` for what is no initrd.
     """
 
     def __init__(self, paths: tuple[str, ...], version: str, members: Iterator[Kept]) -> None:

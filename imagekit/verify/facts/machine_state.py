@@ -4,11 +4,10 @@ A row names a place; its file counts when it holds something, or what the row sa
 installed and never started leave such places absent or empty, so they pass.
 """
 
-import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase, translate
+from fnmatch import fnmatchcase
 
 from imagekit.disk.tree import FileType, Node
 from imagekit.report import Severity
@@ -26,9 +25,9 @@ _HOMES = ("/root", "/home/", "/var/lib/", "/opt/", "/srv/")
 class Row:
     """``pattern`` is an absolute path with ``*``, ``?`` and ``[…]`` inside a part; ``~`` stands for every home.
 
-    ``severity`` replaces the check's. ``holds`` is a regex that the file's text must match somewhere, compiled only when
-    there is a file. ``except_names`` are patterns of names that packages ship. ``fix`` mends it where removing would
-    not.
+    ``severity`` replaces the check's. ``holds`` is a regex that the file's text must match somewhere, compiled only
+    when there is a file. ``except_names`` are patterns of names that packages ship. ``fix`` mends it where removing
+    would not.
     """
 
     pattern: str
@@ -111,31 +110,21 @@ def find_state_homes(view: View) -> tuple[str, ...]:
     return tuple(home for home in homes if f"{home}/".startswith(_HOMES) or home == "/root")
 
 
-def is_claimed(path: str) -> bool:
-    """Say whether ``path`` is a row's: a broad search for keys and tokens leaves it to the check that knows it."""
-    return _claims().match(path) is not None
-
-
-@functools.cache
-def _claims() -> re.Pattern[str]:
-    """Return one pattern for every row of every table; a home is ``/root`` or a directory of ``/home``."""
+@fact
+def read_claimed_paths(view: View) -> frozenset[str]:
+    """Return what the rows of every table have found here, directories among it."""
     from imagekit.verify.facts.agent_state import AGENT_ROWS
     from imagekit.verify.facts.cluster_state import CLUSTER_ROWS
 
-    patterns = dict.fromkeys(
-        row.pattern for table in (AGENT_ROWS, CLUSTER_ROWS) for rows in table.values() for row in rows
-    )
-    return re.compile("|".join(_to_regex(pattern) for pattern in patterns))
+    tables = (*AGENT_ROWS.values(), *CLUSTER_ROWS.values())
+    return frozenset(place.path for rows in tables for place in find_places(view, rows))
 
 
-def _to_regex(pattern: str) -> str:
-    """Return a regex for a pattern and, as a row may name a directory, for everything below it."""
-    home = r"/(?:root|home/[^/]+)" if pattern.startswith("~/") else ""
-    parts = (_part_to_regex(part) for part in pattern.removeprefix("~").strip("/").split("/"))
-    return rf"{home}/{'/'.join(parts)}(?:/.*)?\Z"
-
-
-def _part_to_regex(part: str) -> str:
-    if not _WILD.search(part):
-        return re.escape(part)
-    return re.sub(r"\.\*", "[^/]*", translate(part).removeprefix("(?s:").removesuffix(r")\Z"))
+def is_claimed(view: View, path: str) -> bool:
+    """Say whether a row has found ``path`` or a directory above it: a broad search for secrets leaves it alone."""
+    claimed = read_claimed_paths(view)
+    while path:
+        if path in claimed:
+            return True
+        path = path.rpartition("/")[0]
+    return False

@@ -1,6 +1,8 @@
 """Wi-Fi and VPN secrets in network configuration: which file holds one, and under which name; never the value.
 
-Source of the formats: nm-settings-keyfile(5), netplan(5), wpa_supplicant.conf(5), systemd.netdev(5), wg(8), pppd(8),
+WireGuard's own files are the business of the check overlay-network.
+
+Source of the formats: nm-settings-keyfile(5), netplan(5), wpa_supplicant.conf(5), pppd(8),
 openvpn(8), ipsec.secrets(5), iwd.network(5), wpa_supplicant's Debian README.modes (``wpa-psk`` in interfaces(5)).
 """
 
@@ -13,22 +15,20 @@ from imagekit.verify.view import View, fact
 
 _LIMIT = 256 << 10
 _KEYFILE = re.compile(
-    r"\s*(psk|password|leap-password|private-key-password|private-key|preshared-key|wep-key\d?|pin|secret)\s*=\s*(\S.*)"
+    r"^\s*(psk|password|leap-password|private-key-password|private-key|preshared-key|wep-key\d?|pin|secret)\s*=\s*(\S.*)"
 )
-_NETPLAN = re.compile(
-    r"[\s{,-]*[\"']?(password|psk|private|shared|client-key-password|psk-hash)[\"']?\s*:\s*([^\s#{\[].*)"
-)
+_NETPLAN = re.compile(r"(?:^|[\s{,\"'-])(password|private|shared|client-key-password)[\"']?\s*:\s*([^\s#{\[].*)")
 _SUPPLICANT = re.compile(
-    r"\s*#?(psk|password|private_key_passwd|wep_key\d|sae_password)\s*=\s*(?!ext:)(\"[^\"]|hash:|[0-9a-f]{10})"
+    r"^\s*#?(psk|password|private_key_passwd|wep_key\d|sae_password)\s*=\s*(?!ext:)(\"[^\"]|hash:|[0-9a-f]{10})"
 )
-_INTERFACES = re.compile(r"\s*(wpa-psk|wpa-password|wireless-key\d?|wpa-private-key-passwd|wpa-wep-key\d)\s+(\S+)")
-_WIREGUARD = re.compile(r"\s*(PrivateKey|PresharedKey)\s*=\s*([A-Za-z0-9+/]{43}=)")
-_IFCFG = re.compile(r"\s*(?:export\s+)?(WPA_PSK|KEY[1-4]?|KEY_PASSPHRASE\d|[A-Z0-9_]*PASSWORD)\s*=\s*[\"']?[^\s\"']")
-_IPSEC = re.compile(r"[^#]*:\s*(PSK|XAUTH|EAP)\s+\S")
-_IWD = re.compile(r"\s*(PreSharedKey|Passphrase|SAE-PT-Group\d+|EAP-\S*Password)\s*=\s*\S")
+_INTERFACES = re.compile(r"^\s*(wpa-psk|wpa-password|wireless-key\d?|wpa-private-key-passwd|wpa-wep-key\d)\s+(\S+)")
+_IFCFG = re.compile(r"^\s*(?:export\s+)?(WPA_PSK|KEY[1-4]?|KEY_PASSPHRASE\d|[A-Z0-9_]*PASSWORD)\s*=\s*[\"']?[^\s\"']")
+_IPSEC = re.compile(r"^[^#]*:\s*(PSK|XAUTH|EAP)\s+\S")
+_IWD = re.compile(r"^\s*(PreSharedKey|Passphrase|SAE-PT-Group\d+|EAP-\S*Password)\s*=\s*\S")
 _OPENVPN_INLINE = re.compile(r"\s*<(auth-user-pass|secret|tls-auth|tls-crypt(?:-v2)?|key|pkcs12)>")
 _OPENVPN_FILE = re.compile(r"\s*(auth-user-pass|askpass)\s+(\S+)")
-# wg-quick and others write these; a path is no secret.
+# Keys may be given as the path of a file, which is no secret.
+_MAY_BE_PATHS = ("private-key", "private", "shared", "preshared-key")
 _PATH_VALUE = re.compile(r"[\"']?(?:/|file://|\./)")
 
 
@@ -54,8 +54,6 @@ def _read_everything(view: View) -> Iterator[NetworkSecret]:
         ("/etc/NetworkManager/system-connections", "", _KEYFILE),
         ("/etc/netplan", ".yaml", _NETPLAN),
         ("/etc/wpa_supplicant", ".conf", _SUPPLICANT),
-        ("/etc/systemd/network", ".netdev", _WIREGUARD),
-        ("/etc/wireguard", "", _WIREGUARD),
         ("/etc/network/interfaces.d", "", _INTERFACES),
         ("/etc/sysconfig/network", "", _IFCFG),
         ("/var/lib/iwd", "", _IWD),
@@ -73,11 +71,14 @@ def _read_everything(view: View) -> Iterator[NetworkSecret]:
 def _match_files(view: View, paths: list[str], pattern: re.Pattern[str]) -> Iterator[NetworkSecret]:
     for path in paths:
         for line in view.lines(path):
-            match = pattern.match(line)
+            match = (
+                None if line.lstrip().startswith(("#", ";")) and pattern is not _SUPPLICANT else pattern.search(line)
+            )
             if match is None:
                 continue
             value = match.group(2) if pattern.groups > 1 else "present"
-            if not _PATH_VALUE.match(value) and value.strip("\"' ") not in ("", "null", "~"):
+            is_path = match.group(1).lower() in _MAY_BE_PATHS and _PATH_VALUE.match(value)
+            if not is_path and value.strip("\"' },") not in ("", "null", "~"):
                 yield NetworkSecret(path, match.group(1))
                 break
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from imagekit.disk.dpkg import read_dpkg_states
 from imagekit.verify.view import View, fact
 
 _LIMIT = 1 << 20
@@ -30,6 +31,12 @@ class AptOption:
     path: str
     name: str
     value: str
+
+
+@fact
+def read_package_states(view: View) -> dict[str, str]:
+    """Return dpkg's state of each package that is not plainly installed; see :func:`read_dpkg_states`."""
+    return read_dpkg_states(view.tree)
 
 
 @fact

@@ -7,7 +7,23 @@ causes too.
 
 from types import ModuleType
 
-from tests.verify.dirty import accounts, cloud_init, disk, identity, network, packages, policy, ssh
+from tests.verify.dirty import (
+    accounts,
+    agents,
+    boot,
+    cloud_init,
+    clusters,
+    credentials,
+    deep,
+    disk,
+    identity,
+    network,
+    packages,
+    policy,
+    ssh,
+    state,
+    updates,
+)
 from tests.verify.dirty.change import Dirt
 
 __all__ = ["ALL_DIRT", "DISK_DIRT", "KIN", "ROOT_DIRT", "TREE_DIRT"]
@@ -17,10 +33,17 @@ _MODULES: tuple[ModuleType, ...] = (
     cloud_init,
     ssh,
     accounts,
+    credentials,
+    state,
     network,
     packages,
+    agents,
+    clusters,
+    updates,
     policy,
+    deep,
     disk,
+    boot,
 )
 
 

@@ -1,9 +1,154 @@
 """Dirt about network, boot files and agent."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from tests.verify.clean_tree import KERNEL
-from tests.verify.dirty.change import FAIL, SYSTEM, WARN, Dirt, all_of, linked, removed, swapped, wrote
+from tests.verify.dirty.change import CFG, FAIL, SYSTEM, WARN, Dirt, all_of, linked, removed, swapped, wrote
+
+_LINKED = f"{SYSTEM}/network-online.target.wants/systemd-networkd-wait-online.service"
+_WAIT_UNIT = "/usr/lib/systemd/system/systemd-networkd-wait-online.service"
+_CLOUD_NETWORK_OFF = wrote(f"{CFG}/zz-net.cfg", "network: {config: disabled}\n")
+
+
+def _enabled(unit: str) -> Callable[[Path], None]:
+    return all_of(
+        wrote(f"/usr/lib/systemd/system/{unit}", "[Service]\nExecStart=/usr/bin/true\n[Install]\nWantedBy=a.target\n"),
+        linked(f"{SYSTEM}/multi-user.target.wants/{unit}", f"/usr/lib/systemd/system/{unit}"),
+    )
+
 
 DIRT = (
+    Dirt(
+        "udev-net-rules",
+        "rules",
+        FAIL,
+        "70-persistent",
+        wrote("/etc/udev/rules.d/70-persistent-net.rules", 'ATTR{address}=="aa:bb:cc:dd:ee:ff", NAME="eth0"\n'),
+    ),
+    Dirt(
+        "udev-net-rules",
+        "link",
+        FAIL,
+        "10-lan.link",
+        wrote("/etc/systemd/network/10-lan.link", "[Match]\nMACAddress=aa:bb:cc:dd:ee:ff\n[Link]\nName=lan0\n"),
+    ),
+    Dirt(
+        "udev-net-rules",
+        "name",
+        WARN,
+        "10-lan.link",
+        wrote("/etc/systemd/network/10-lan.link", "[Match]\nOriginalName=ens18\n[Link]\nName=lan0\n"),
+    ),
+    Dirt(
+        "net-generated",
+        "cloud-init",
+        WARN,
+        "50-cloud-init.yaml",
+        wrote("/etc/netplan/50-cloud-init.yaml", "network: {ethernets: {all: {match: {name: 'en*'}, dhcp4: true}}}\n"),
+    ),
+    Dirt(
+        "net-generated",
+        "installer",
+        WARN,
+        "net.yaml",
+        wrote("/etc/netplan/net.yaml", "# This is the network config written by 'subiquity'\nnetwork: {version: 2}\n"),
+    ),
+    Dirt(
+        "net-generated",
+        "debian",
+        WARN,
+        "50-cloud-init",
+        wrote(
+            "/etc/network/interfaces.d/50-cloud-init",
+            "# This file is generated from information provided by the datasource.\n",
+        ),
+    ),
+    Dirt(
+        "net-generated",
+        "networkd",
+        WARN,
+        "10-cloud-init",
+        wrote("/etc/systemd/network/10-cloud-init-x.network", "[Match]\nName=en*\n[Network]\nDHCP=yes\n"),
+    ),
+    Dirt(
+        "net-generated",
+        "networkmanager",
+        WARN,
+        "99-cloud-init.conf",
+        wrote("/etc/NetworkManager/conf.d/99-cloud-init.conf", "[main]\ndns = none\n"),
+    ),
+    Dirt(
+        "net-none",
+        "no-file",
+        FAIL,
+        "/etc",
+        all_of(_CLOUD_NETWORK_OFF, removed("/etc/systemd/network/80-dhcp.network")),
+    ),
+    Dirt(
+        "net-none",
+        "not-started",
+        FAIL,
+        "/etc",
+        all_of(_CLOUD_NETWORK_OFF, removed(f"{SYSTEM}/multi-user.target.wants/systemd-networkd.service")),
+    ),
+    Dirt(
+        "wait-online",
+        "nothing",
+        WARN,
+        "network-online.target.wants",
+        all_of(
+            _CLOUD_NETWORK_OFF,
+            removed("/etc/systemd/network/80-dhcp.network"),
+            wrote(_WAIT_UNIT, "[Service]\nExecStart=/usr/lib/systemd/systemd-networkd-wait-online\n"),
+            linked(_LINKED, _WAIT_UNIT),
+        ),
+    ),
+    Dirt(
+        "firewall-ssh",
+        "nftables",
+        WARN,
+        "nftables.conf",
+        all_of(
+            _enabled("nftables.service"),
+            wrote(
+                "/etc/nftables.conf",
+                "table inet filter {\n chain input {\n  type filter hook input priority filter; policy drop;\n"
+                "  ct state established accept\n  iif lo accept\n  tcp dport { 80, 443 } accept # 22\n }\n}\n",
+            ),
+        ),
+    ),
+    Dirt(
+        "firewall-ssh",
+        "ufw",
+        WARN,
+        "user.rules",
+        all_of(
+            _enabled("ufw.service"),
+            wrote("/etc/ufw/ufw.conf", "ENABLED=yes\n"),
+            wrote("/etc/ufw/user.rules", "*filter\n-A ufw-user-input -p tcp --dport 80 -j ACCEPT\nCOMMIT\n"),
+        ),
+    ),
+    Dirt(
+        "firewall-ssh",
+        "firewalld",
+        WARN,
+        "public.xml",
+        all_of(
+            _enabled("firewalld.service"),
+            wrote("/etc/firewalld/zones/public.xml", '<zone><service name="cockpit"/></zone>\n'),
+        ),
+    ),
+    Dirt(
+        "firewall-ssh",
+        "iptables",
+        WARN,
+        "rules.v4",
+        all_of(
+            _enabled("netfilter-persistent.service"),
+            wrote("/etc/iptables/rules.v4", "*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"),
+        ),
+    ),
     Dirt(
         "net-bound",
         "mac",
@@ -58,13 +203,6 @@ DIRT = (
         wrote("/etc/sysconfig/network-scripts/ifcfg-e", "DEVICE=ens3\nHWADDR=aa:bb:cc:dd:ee:ff\n"),
     ),
     Dirt(
-        "net-bound",
-        "rules",
-        FAIL,
-        "70-persistent",
-        wrote("/etc/udev/rules.d/70-persistent-net.rules", 'ATTR{address}=="aa:bb:cc:dd:ee:ff", NAME="eth0"\n'),
-    ),
-    Dirt(
         "net-renderer",
         "disabled",
         FAIL,
@@ -79,6 +217,13 @@ DIRT = (
         WARN,
         "resolv.conf",
         all_of(removed("/etc/resolv.conf"), wrote("/etc/resolv.conf", "nameserver 192.0.2.1\n")),
+    ),
+    Dirt(
+        "resolv-conf",
+        "search",
+        WARN,
+        "resolv.conf",
+        all_of(removed("/etc/resolv.conf"), wrote("/etc/resolv.conf", "search build.example\n")),
     ),
     Dirt("kernel-files", "initrd", FAIL, "initrd", removed(f"/boot/initrd.img-{KERNEL}")),
     Dirt("kernel-files", "empty", FAIL, "vmlinuz", wrote(f"/boot/vmlinuz-{KERNEL}")),
@@ -95,3 +240,8 @@ DIRT = (
         wrote("/etc/sysconfig/qemu-ga", "BLACKLIST_RPC=guest-exec,guest-file-open\n"),
     ),
 )
+
+KIN = {
+    "net-none": {"cloud-init-network-disabled", "net-renderer"},
+    "wait-online": {"cloud-init-network-disabled", "net-none"},
+}

@@ -1,15 +1,15 @@
 """Dirt about the policy: what it forbids, and allowances that should not stand."""
 
-from datetime import date
+from datetime import timedelta
 
 from imagekit.definition import Allowance
 from imagekit.verify import Policy
 from tests.verify.dirty.change import FAIL, INFO, WARN, Dirt, wrote
 
-_TODAY = date(2027, 2, 1)
+_TODAY = Policy().today
 _NOTHING = wrote("/etc/motd", "welcome\n")
-_OVER = Policy(today=_TODAY, allow=(Allowance("shell-history", reason="was needed", until=date(2027, 1, 31)),))
-_IDLE = Policy(today=_TODAY, allow=(Allowance("shell-history", "/root", "was needed", date(2027, 2, 1)),))
+_OVER = Policy(today=_TODAY, allow=(Allowance("shell-history", reason="was needed", until=_TODAY - timedelta(days=1)),))
+_IDLE = Policy(today=_TODAY, allow=(Allowance("shell-history", "/root", "was needed", _TODAY),))
 _BARE = Policy(allow=(Allowance("tmp-contents"),))
 _ENDLESS = Policy(allow=(Allowance("tmp-contents", reason="our first boot empties it"),))
 _LEFT_IN_TMP = wrote("/var/tmp/script.sh", "echo\n")

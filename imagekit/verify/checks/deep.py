@@ -1,0 +1,90 @@
+"""What is on the disk and in no file: free blocks, the ends of files' last blocks, and space outside of partitions."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from imagekit.report import Severity
+from imagekit.verify.check import MACHINES, Check, Policy, Profile, Seen, Subject
+from imagekit.verify.view import CannotSee, View, fact
+
+if TYPE_CHECKING:
+    from imagekit.disk.block_map import FreeRange
+
+_PIECE = 64 << 10
+_BUDGET = 512  # pieces, 32 MiB: what a verification that is not deep reads of the free blocks
+_WORTH_NOTING = 1 << 20  # bytes; less is what any file that was written and removed leaves
+
+
+@fact
+def _list_free(view: View) -> "tuple[FreeRange, ...]":
+    from imagekit.disk.block_map import list_free_ranges
+
+    return list_free_ranges(view.disk())
+
+
+def find_ghost_data(view: View, policy: Policy) -> Iterator[Seen]:
+    """Look what free blocks still hold; a deep verification reads all of them, and slack, in search of secrets."""
+    from imagekit.disk.runs import intersect, merge
+
+    disk, free = view.disk(), _list_free(view)
+    if not free:
+        raise CannotSee("no filesystem on the disk tells which of its blocks are free")
+    places = list(intersect(list(merge((each.offset, each.length) for each in free)), list(merge(disk.data_ranges()))))
+    if not policy.deep:
+        used, complete = _sample(view, places)
+        if used >= _WORTH_NOTING:
+            about = "" if complete else "at least "
+            yield Seen("free blocks", f"{about}{used / (1 << 20):.0f} MiB of free blocks hold old data")
+        return
+    yield from _search_deeply(view, places, free)
+
+
+def _sample(view: View, places: list[tuple[int, int]]) -> tuple[int, bool]:
+    """Return how many bytes are in use in what was read of ``places``, and whether that was all of it."""
+    from imagekit.verify.secret_scan import count_used
+
+    disk = view.disk()
+    pieces = [(offset + at, min(_PIECE, length - at)) for offset, length in places for at in range(0, length, _PIECE)]
+    step = -(-len(pieces) // _BUDGET) or 1
+    return sum(count_used(disk.read(*piece)) for piece in pieces[::step]), step == 1
+
+
+def _search_deeply(view: View, places: list[tuple[int, int]], free: "tuple[FreeRange, ...]") -> Iterator[Seen]:
+    from imagekit.verify.secret_scan import scan_ranges
+
+    disk = view.disk()
+    scanned = scan_ranges(disk, places)
+    begins = [each.offset for each in free]
+    for secret in scanned.secrets:
+        partition = free[bisect_right(begins, secret.offset) - 1].partition
+        where = {None: "outside of partitions", 0: "whole disk"}.get(partition, f"partition {partition}")
+        yield Seen(f"{where}, free space at byte {secret.offset}", str(secret), Severity.FAIL)
+    for device, slack in _list_slack(view):
+        for secret in scan_ranges(disk, slack).secrets:
+            yield Seen(f"{device}, behind the end of a file at byte {secret.offset}", str(secret), Severity.FAIL)
+    if scanned.used_bytes >= _WORTH_NOTING:
+        yield Seen("free blocks", f"{scanned.used_bytes / (1 << 20):.0f} MiB of free blocks hold old data")
+
+
+def _list_slack(view: View) -> Iterator[tuple[str, Iterator[tuple[int, int]]]]:
+    """Yield a device's name and its files' slack, at offsets of the disk."""
+    from imagekit.disk.ext4 import Ext4
+
+    for volume in view.volumes():
+        if isinstance(volume.filesystem, Ext4) and (volume.partition is not None or len(view.volumes()) == 1):
+            base = volume.partition.offset if volume.partition is not None else 0
+            yield volume.device, ((base + offset, length) for offset, length in volume.filesystem.slack_ranges())
+
+
+CHECKS = (
+    Check(
+        id="ghost-data",
+        severity=Severity.INFO,
+        subject=Subject.DISK,
+        why="deleted keys and logs can be read from any clone, and old data makes the image larger",
+        fix="fstrim -av, with discard on for the virtual disk; a secret that was found must be replaced as well",
+        find=find_ghost_data,
+        profiles=(*MACHINES, Profile.SD_IMAGE),
+    ),
+)

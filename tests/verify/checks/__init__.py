@@ -1,0 +1,1 @@
+"""What single checks accept and refuse, beyond the dirt that each of them must report."""
