@@ -22,6 +22,7 @@ _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{110}")
 _TRAILER = "TRAILER!!!"
 _LONGEST_NAME = 4096  # PATH_MAX, with its zero byte
 _PADDING = 4096
+_MOST_PADDING = 16 << 20
 _CHUNK = 128 << 10
 _OUTPUT = 1 << 20  # of a decompressor at once
 _ZSTD_WINDOW = 27  # 128 MiB: zstd --long, and what the kernel itself allows
@@ -167,8 +168,9 @@ def _open_decompressor(kind: str) -> _Decompressor:
 class _Unpacked:
     """What a compressed part of the file holds."""
 
-    def __init__(self, file: _FileStream, kind: str, limit: int) -> None:
+    def __init__(self, file: _FileStream, kind: str, limit: int, alive: Callable[[], None]) -> None:
         self._file = file
+        self._alive = alive
         self._kind = kind
         self._decompressor = _open_decompressor(kind)
         self._left = limit
@@ -206,6 +208,7 @@ class _Unpacked:
             data = self._file.take(_CHUNK) if self._decompressor.needs_input else b""
             if not data and self._decompressor.needs_input:
                 raise ImageDamaged(f"the initrd's {self._kind} data ends too early")
+            self._alive()
             piece = self._decompress(data)
             if piece:
                 self._left -= len(piece)
@@ -232,7 +235,7 @@ def read_initrd(
     want: Callable[[str], int],
     limits: Limits | None = None,
     *,
-    alive: Callable[[], None] | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> Iterator[Member]:
     """Yield every name of every archive in order; ``want`` says how many bytes of a file's content to keep.
 
@@ -251,7 +254,7 @@ def read_initrd(
         kind = next((name for mark, name in _COMPRESSED.items() if magic.startswith(mark)), "")
         if magic not in _MAGIC and not kind:
             raise ImageDamaged(f"the initrd has neither an archive nor compressed data at byte {file.position}")
-        unpacked = _Unpacked(file, kind, limits.output) if kind else None
+        unpacked = _Unpacked(file, kind, limits.output, alive) if kind else None
         stream: _Stream = unpacked or file
         # The kernel takes any number of archives inside one compressed part, and zeros between them.
         while inner := magic if unpacked is None else _find_archive(unpacked):
@@ -261,7 +264,7 @@ def read_initrd(
                 count += 1
                 if count > limits.members:
                     raise ArchiveUnread(f"the initrd has more than {limits.members} names")
-                if alive is not None and count % 64 == 0:
+                if count % 64 == 0:
                     alive()
                 yield member
             archive += 1
@@ -274,12 +277,15 @@ def read_initrd(
 
 def _find_archive(stream: _Stream) -> bytes:
     """Pass over zeros and return the six bytes of the next magic without passing over them; empty at the end."""
-    while block := stream.peek(_PADDING):
+    for _ in range(_MOST_PADDING // _PADDING):
+        block = stream.peek(_PADDING)
+        if not block:
+            return b""
         rest = block.lstrip(b"\0")
         stream.skip(len(block) - len(rest))
         if rest:
             return stream.peek(6)
-    return b""
+    raise ArchiveUnread(f"the initrd has more than {_MOST_PADDING >> 20} MiB of zeros between its archives")
 
 
 def _read_archive(stream: _Stream, archive: int, want: Callable[[str], int]) -> Iterator[Member]:
@@ -301,5 +307,5 @@ def _read_archive(stream: _Stream, archive: int, want: Callable[[str], int]) -> 
             return
         wanted = min(want(name), size) if mode & 0xF000 == 0x8000 and size else 0
         content = stream.take(wanted) if wanted > 0 else b""
-        stream.skip(size + -size % 4 - len(content))
         yield Member(name.removeprefix("./").lstrip("/"), mode, size, content, archive)
+        stream.skip(size + -size % 4 - len(content))  # only now: who stops here does not pay for what follows

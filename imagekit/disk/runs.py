@@ -40,7 +40,8 @@ def merge(ranges: Iterable[Range]) -> Iterator[Range]:
             if end > begin:
                 yield begin, end - begin
             begin = offset
-        end = max(end, offset + length)
+        if offset + length > end:
+            end = offset + length
     if end > begin:
         yield begin, end - begin
 

@@ -29,12 +29,13 @@ class Database:
 
     def rows(self, table: str, columns: tuple[str, ...], most: int) -> Iterator[tuple[object, ...]]:
         """Yield up to ``most`` rows of a table; raises :class:`ImageDamaged` when it cannot be read or has more."""
-        names = ", ".join(f'"{column}"' for column in columns)
+        # With its table's name, a column that does not exist is an error; alone, SQLite takes it for a text.
+        names = ", ".join(f'"{table}"."{column}"' for column in columns)
         try:
             kind = self._connection.execute("SELECT type FROM sqlite_master WHERE name = ?", (table,)).fetchone()
             if kind != ("table",):
                 raise ImageDamaged(f"{self.path} has no table {table}")
-            cursor = self._connection.execute(f'SELECT {names} FROM "{table}"')  # noqa: S608 - both are constants
+            cursor = self._connection.execute(f'SELECT {names} FROM "{table}"')
             for count, row in enumerate(cursor):
                 if count >= most:
                     raise ImageDamaged(f"table {table} of {self.path} has more than {most} rows")

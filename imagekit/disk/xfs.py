@@ -13,6 +13,8 @@ _PIECE = 4 << 20
 _MAX_FILE = 256 << 20
 _MAX_VALUE = 1 << 16
 _REMOTE_LINK = b"XSLM"
+_FLAGS_BYTE = 219  # the lowest of the incompatible features
+_HARMLESS_FLAGS = 0x14
 
 
 def open_xfs(window: Readable) -> "Xfs":
@@ -42,7 +44,7 @@ class Xfs:
         self.inode_count = self._super.inode_count
         self.free_inodes = self._super.free_inodes
         self.features = self._super.features
-        self._library = Library("pyfsxfs", window, "the XFS filesystem")
+        self._library = Library("pyfsxfs", _Simplified(window), "the XFS filesystem")
 
     def close(self) -> None:
         """End the child process, if it runs."""
@@ -137,6 +139,22 @@ class Xfs:
                 return name, Node(type_ or FileType.OTHER, mode & 0xFFF, uid, gid, size, seconds, inode)
             case _:
                 raise LibraryFailed("the XFS filesystem cannot be read: its reader's answer describes no file")
+
+
+class _Simplified:
+    """The filesystem without two flags that change nothing for a reader, and for which libfsxfs refuses to open it.
+
+    They are ``meta-uuid``, which ``xfs_admin -U`` sets, and ``needs-repair``; both are in one byte of the superblock.
+    """
+
+    def __init__(self, window: Readable) -> None:
+        self._window = window
+        self.size = window.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = self._window.read(offset, length)
+        at = _FLAGS_BYTE - offset
+        return data[:at] + bytes([data[at] & ~_HARMLESS_FLAGS]) + data[at + 1 :] if 0 <= at < length else data
 
 
 def _number(node: Node) -> int:

@@ -4,6 +4,7 @@
 that asks them all and writes the report, ``formats`` how the report reads.
 """
 
+from imagekit.host.ssh_target import SshTarget
 from imagekit.verify.catalogue import describe_check, explain, list_checks, parse_profile
 from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
 from imagekit.verify.formats import (
@@ -15,6 +16,7 @@ from imagekit.verify.formats import (
     render_text,
 )
 from imagekit.verify.run import verify_directory, verify_disk, verify_vm_config
+from imagekit.verify.ssh_run import verify_ssh
 from imagekit.verify.view import CannotSee, View
 from imagekit.verify.vm_config import VmConfig, parse_vm_config, read_vm_config
 
@@ -24,6 +26,7 @@ __all__ = [
     "Policy",
     "Profile",
     "Seen",
+    "SshTarget",
     "Subject",
     "View",
     "VmConfig",
@@ -41,5 +44,6 @@ __all__ = [
     "render_text",
     "verify_directory",
     "verify_disk",
+    "verify_ssh",
     "verify_vm_config",
 ]

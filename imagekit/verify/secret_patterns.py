@@ -1,8 +1,8 @@
 """What a secret looks like in bytes: the one list that files, free blocks and slack are searched with.
 
 Every pattern is written so that a program's string constant or a manual's example is none: a key needs its body, a
-token its full length, of which at least twenty letters, digits, '-' or '_' in a row (what
-:mod:`imagekit.verify.secret_scan` counts on). Sources of the shapes: RFC 7468 and PROTOCOL.key of OpenSSH, crypt(5),
+token its full length. Not far behind the beginning of a strong one, there always are twenty characters in a row that
+base64, crypt(5) or a token is made of (what :mod:`imagekit.verify.secret_scan` counts on). Sources of the shapes: RFC 7468 and PROTOCOL.key of OpenSSH, crypt(5),
 wg(8), and the vendors' published token formats (GitHub, GitLab, Slack, Stripe, AWS, HashiCorp, Tailscale, 1Password,
 Proxmox VE).
 """
@@ -64,7 +64,7 @@ SECRETS: tuple[SecretPattern, ...] = (
         + _LINE_END
         + rb"){0,4}"
         + _LINE_END
-        + rb"?[ \t]{0,16}[A-Za-z0-9+/=]{32}[A-Za-z0-9+/=\s\\]{0,12000}",
+        + rb"?[ \t]{0,16}[A-Za-z0-9+/]{32}[A-Za-z0-9+/=\s\\]{0,12000}",
         b"-----BEGIN ",
     ),
     _strong(
@@ -80,7 +80,7 @@ SECRETS: tuple[SecretPattern, ...] = (
     ),
     _strong(
         "password hash",  # a field of shadow(5) with a day after it, not the hash in a manual
-        rb":!{0,2}\$(?:y|gy|7|2[abxy]|6|5|1)\$[./0-9A-Za-z$=,]{22,180}:\d{0,6}:",
+        rb":!{0,2}\$(?:y|gy|7|2[abxy]|6|5|1)\$(?:[./0-9A-Za-z=,]{1,64}\$){0,3}[./0-9A-Za-z]{22,90}:\d{0,6}:",
         *(b":$%s$" % each for each in (b"6", b"y", b"5", b"1", b"2b", b"2y", b"2a", b"gy", b"7")),
         b":!$6$",
         b":!$y$",

@@ -1,9 +1,9 @@
 """Search gigabytes for the strong patterns of :mod:`imagekit.verify.secret_patterns`, with the same result.
 
-Looking for thirty literals costs thirty passes. Here a few passes find what several literals have in common. The short
-literals of tokens are looked for only near a run of token characters, of which every token has at least twenty in a
-row, and there letters that differ between literals of one shape are made one first. A regular expression is tried only
-where a literal stands.
+Looking for thirty literals costs thirty passes. Here a look at every second byte finds the blocks with a long run of
+the characters that secrets are made of; in compressed data and machine code there are few. Only those are searched,
+with letters that differ between literals of one shape made one first, so that one pass finds several of them. A
+regular expression is tried only where a literal stands.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,20 +18,21 @@ _BLOCK = 4096
 _ZEROS = bytes(PIECE)
 _CONTEXT = 64  # bytes before a match that decide whether it is one
 
-# Letters that differ between literals of one shape become one: gh[pousr]_, xox[bp]-, "Key" and "ken".
+# Letters that differ between literals of one shape become one: gh[pousr]_, xox[bp]-, "Key" and "ken", ":$" and "!$".
 _SAME = {ord(character): ord("p") for character in "bdoprsu"} | {ord(character): ord("n") for character in "yng"}
+_SAME[ord("!")] = ord(":")
 _FOLD = bytes(
     _SAME.get(lower, lower) for lower in (value + 32 if 65 <= value <= 90 else value for value in range(256))
 )
-_PLAIN = bytes(range(256))
-_EVERYWHERE = (b"-----BEGIN ", b":$", b"!$", b"PrivateKey")
-_NEAR_TOKENS = (b"key", b"glp", b"xoxb-", b"ghp_", b"_pat_", b"k_live_", b"ps_ey", b"AKIA", b"hvs.")
+_TEXTS = (
+    b"-----BEGIN ", b":$", b"key", b"glp", b"xoxb-", b"ghp_", b"_pat_", b"k_live_", b"ps_ey", b"AKIA", b"hvs.",
+)  # fmt: skip
 
-_TOKEN = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"
-_IS_TOKEN = bytes(value in _TOKEN for value in range(256))
+_RUN = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-+/."
+_IS_RUN = bytes(value in _RUN for value in range(256))
 _SHORTEST_RUN = 20
-_SAMPLES = b"\1" * (_SHORTEST_RUN // 2)  # every second byte is looked at
-_BEFORE, _BEHIND = 256, 32  # how far a literal may reach out of its block: PVEAPIToken= stands before two names
+_SAMPLES = b"\1" * (_SHORTEST_RUN // 2)
+_BEFORE, _BEHIND = 640, 32  # how far a literal may be before the block with the run, and reach out behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ class _Needle:
     literals: tuple[tuple[SecretPattern, bytes, int], ...]
 
 
-def _make_needles(texts: tuple[bytes, ...], fold: bytes, literals: set[bytes]) -> tuple[_Needle, ...]:
-    """Give each literal to the first of ``texts`` that it contains after folding, and take it out of ``literals``."""
-    found: dict[bytes, list[tuple[SecretPattern, bytes, int]]] = {text.translate(fold): [] for text in texts}
+def _make_needles(literals: set[bytes]) -> tuple[_Needle, ...]:
+    """Give each of ``literals`` to the first text that it contains after folding, and take it out."""
+    found: dict[bytes, list[tuple[SecretPattern, bytes, int]]] = {text.translate(_FOLD): [] for text in _TEXTS}
     for pattern in STRONG_SECRETS:
         for literal in literals.intersection(pattern.literals):
-            folded = literal.translate(fold)
+            folded = literal.translate(_FOLD)
             needle = next((each for each in found if each in folded), None)
             if needle is not None:
                 found[needle].append((pattern, literal, folded.index(needle)))
@@ -56,18 +57,15 @@ def _make_needles(texts: tuple[bytes, ...], fold: bytes, literals: set[bytes]) -
 
 
 UNSCANNED = {literal for pattern in STRONG_SECRETS for literal in pattern.literals}  # in the end, none
-_FIRST = _make_needles(_EVERYWHERE, _PLAIN, UNSCANNED)
-_SECOND = _make_needles(_NEAR_TOKENS, _FOLD, UNSCANNED)
+_NEEDLES = _make_needles(UNSCANNED)
 
 
 def scan(data: bytes) -> list[Secret]:
     """Return what ``find_secrets(data)`` yields, sorted by offset."""
     found: dict[tuple[int, str], Secret] = {}
-    for needle in _FIRST:
-        _collect(data, data, 0, needle, found)
-    for begin, end in _find_token_windows(data):
+    for begin, end in _find_windows(data):
         folded = data[begin:end].translate(_FOLD)
-        for needle in _SECOND:
+        for needle in _NEEDLES:
             _collect(data, folded, begin, needle, found)
     return _drop_nested(sorted(found.values(), key=lambda each: (each.offset, each.kind)))
 
@@ -96,9 +94,9 @@ def _drop_nested(secrets: list[Secret]) -> list[Secret]:
     return kept
 
 
-def _find_token_windows(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the parts of ``data`` in which a token may begin: blocks with a long run of token characters."""
-    samples = data[::2].translate(_IS_TOKEN)
+def _find_windows(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the parts of ``data`` in which a secret may begin: blocks with a long run, and what is before them."""
+    samples = data[::2].translate(_IS_RUN)
     begin = end = 0
     at = samples.find(_SAMPLES)
     while at >= 0:

@@ -1,6 +1,6 @@
 """What runs on the machine that is verified over SSH: it describes files and reads small ones, and writes nothing.
 
-This file is sent there without its comments and annotations (:func:`imagekit.verify.ssh_wire.make_script`), so it uses
+This file is sent there without comments and annotations (:func:`imagekit.verify.ssh_script.make_script`), so it uses
 what Python 3.6 has and nothing but the standard library. It starts no process. No symbolic link is followed: each
 directory is opened below the one before it with O_NOFOLLOW (openat(2)), and who asks resolves links by what he is told.
 

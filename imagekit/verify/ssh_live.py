@@ -1,6 +1,6 @@
 """Ask a running machine what its files do not say: a shell script of questions, and how its answers are read.
 
-Each answer stands after a line with a mark that only this script knows, cut after 64 KiB; each question has 10 s.
+Each answer stands after a line with a mark that only this script knows, cut after 64 KiB; each question has 5 s.
 """
 
 import base64
@@ -21,11 +21,11 @@ _QUESTIONS = {
     "hostname": "cat /proc/sys/kernel/hostname",
     "machine-id": "cat /etc/machine-id",
     "boot-id": "cat /proc/sys/kernel/random/boot_id",
-    "product-uuid": "as_root cat /sys/class/dmi/id/product_uuid",
+    "product-uuid": "$as cat /sys/class/dmi/id/product_uuid",
     "failed-units": "limited systemctl list-units --state=failed --plain --no-legend --no-pager --full",
     "system-state": "limited systemctl is-system-running",
     "cloud-init": "limited cloud-init status --format json || limited cloud-init status --long",
-    "sshd": "limited as_root sshd -T",
+    "sshd": "limited $as sshd -T",
     "addresses": "limited ip -o address show",
     "host-keys": "cat /etc/ssh/ssh_host_*_key.pub",
     "root": "limited df -P -k /",
@@ -34,16 +34,16 @@ _QUESTIONS = {
 _PREAMBLE = """\
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/run/current-system/sw/bin"; export PATH
-limited() { if command -v timeout >/dev/null 2>&1; then timeout 10 "$@"; else "$@"; fi; }
+limited() { if command -v timeout >/dev/null 2>&1; then timeout 5 "$@"; else "$@"; fi; }
 """
 
 
 def make_questions(mark: str, *, sudo: bool) -> str:
-    """Return the shell script; with ``sudo`` the questions that only root may ask are asked through ``sudo -n``."""
-    lines = [_PREAMBLE]
+    """Return the shell script; with ``sudo`` what only root may ask is asked through ``sudo -n``, unless it is root."""
+    rights = "as='sudo -n --'; [ \"$(id -u)\" != 0 ] || as=\n" if sudo else "as=\n"
+    lines = [_PREAMBLE + rights]
     for name, command in _QUESTIONS.items():
-        question = command.replace("as_root ", "sudo -n -- " if sudo else "")
-        lines.append(f"printf '\\n%s %s\\n' {mark} {name}; {{ {question}; }} 2>/dev/null </dev/null | head -c 65536")
+        lines.append(f"printf '\\n%s %s\\n' {mark} {name}; {{ {command}; }} 2>/dev/null </dev/null | head -c 65536")
     return "\n".join((*lines, f"printf '\\n%s end\\n' {mark}\n"))
 
 

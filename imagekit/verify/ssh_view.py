@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagekit.errors import HostFailed
@@ -15,15 +15,16 @@ from imagekit.host.ssh_target import SshTarget
 from imagekit.progress import Event, Progress, silent
 from imagekit.verify.catalogue import select_checks
 from imagekit.verify.check import Policy
+from imagekit.verify.live import LiveFacts
 from imagekit.verify.ssh_live import make_questions, read_answers
 from imagekit.verify.ssh_rounds import FIRST, MOST_ROUNDS, fill_snapshot
+from imagekit.verify.ssh_script import make_script
 from imagekit.verify.ssh_snapshot import Snapshot, SnapshotTree
-from imagekit.verify.ssh_wire import MOST_PACKED, decode_answer, make_script
+from imagekit.verify.ssh_wire import MOST_PACKED, decode_answer
 from imagekit.verify.view import View, ViewKind
 
 _CONNECT_SECONDS = 15.0
-_ANSWER_SECONDS = 30.0
-_COLLECT_SECONDS = 45.0
+_COLLECT_SECONDS = 50.0  # of the 60 that a run may take
 _LIVE_BYTES = 2 << 20
 # -I takes nothing from the environment or the home, -B writes no bytecode. sudo is tried with the very program that
 # it shall run: a rule may allow one and not another.
@@ -51,41 +52,68 @@ class SshView:
 
 @contextlib.contextmanager
 def open_ssh_view(
-    target: SshTarget, policy: Policy, *, progress: Progress = silent, home: Path | None = None
+    target: SshTarget,
+    policy: Policy,
+    *,
+    against: SshTarget | None = None,
+    progress: Progress = silent,
+    home: Path | None = None,
 ) -> Iterator[View]:
     """Open the machine for the length of the block; raises :class:`HostFailed`. See :func:`collect_machine`."""
-    yield collect_machine(target, policy, progress=progress, home=home).view
+    yield collect_machine(target, policy, against=against, progress=progress, home=home).view
+
+
+def ask_machine(target: SshTarget, *, timeout: float, home: Path | None = None) -> LiveFacts:
+    """Log in, ask within ``timeout`` seconds only what files do not say, and leave; raises :class:`HostFailed`."""
+    mark = secrets.token_hex(16)
+    with open_ssh(target, timeout=_CONNECT_SECONDS, home=home) as host:
+        asked = host.run(make_questions(mark, sudo=True), limit=_LIVE_BYTES, timeout=timeout)
+    return read_answers(asked.output, mark, (), privileged=False)
 
 
 def collect_machine(
-    target: SshTarget, policy: Policy, *, progress: Progress = silent, home: Path | None = None
+    target: SshTarget,
+    policy: Policy,
+    *,
+    against: SshTarget | None = None,
+    progress: Progress = silent,
+    home: Path | None = None,
 ) -> SshView:
     """Log in, collect what the checks of the policy's profile look at, and leave.
 
-    ``home`` is where ``.ssh`` with keys and known hosts lies. Raises :class:`HostFailed` when the machine cannot be
-    reached, is not the one known, lets nobody in without a password, has no Python 3 or does not answer as it should.
+    ``against`` is a machine to compare with, which is asked first; ``home`` is where ``.ssh`` with keys and known
+    hosts lies. Raises :class:`HostFailed` when a machine cannot be reached, is not the one known, lets nobody in
+    without a password, has no Python 3 or does not answer as it should.
     """
+    deadline = time.monotonic() + _COLLECT_SECONDS
+
+    def left() -> float:
+        return max(1.0, deadline - time.monotonic())
+
+    twin = None
+    if against is not None:
+        progress(Event("connecting", detail=str(against)))
+        twin = ask_machine(against, timeout=left(), home=home)
     progress(Event("connecting", detail=str(target)))
     with open_ssh(target, timeout=_CONNECT_SECONDS, home=home) as host:
-        deadline = time.monotonic() + _COLLECT_SECONDS
         mark = secrets.token_hex(16)
         script = make_script(mark)
         with RemoteProcess.start(host, _START.replace("MARK", mark), timeout=_CONNECT_SECONDS) as process:
             progress(Event("reading files", 0, MOST_ROUNDS, "round trips"))
             request = FIRST.encode()
-            process.send(b"%d\n%s%d\n%s" % (len(script), script, len(request), request), timeout=_ANSWER_SECONDS)
-            how, _ = process.receive(mark, limit=0, timeout=_ANSWER_SECONDS)
+            process.send(b"%d\n%s%d\n%s" % (len(script), script, len(request), request), timeout=left())
+            how, _ = process.receive(mark, limit=0, timeout=left())
             _require_python(how, host)
             # The answers to these come while the first files are being collected.
-            asked = host.run(make_questions(mark, sudo=how == "sudo"), limit=_LIVE_BYTES, timeout=_COLLECT_SECONDS)
+            asked = host.run(make_questions(mark, sudo=how == "sudo"), limit=_LIVE_BYTES, timeout=left())
             snapshot = Snapshot()
-            snapshot.absorb(*decode_answer(process.receive(mark, limit=MOST_PACKED, timeout=_ANSWER_SECONDS)[1]))
+            snapshot.absorb(*decode_answer(process.receive(mark, limit=MOST_PACKED, timeout=left())[1]))
             mounts = tuple(path for path in sorted(snapshot.mounts) if snapshot.is_mounted_file(path))
-            live = read_answers(asked.output, mark, mounts, privileged=snapshot.uid == 0)
+            live = replace(read_answers(asked.output, mark, mounts, privileged=snapshot.uid == 0), twin=twin)
 
             def exchange(request: bytes) -> bytes:
-                process.send(b"%d\n%s" % (len(request), request), timeout=_ANSWER_SECONDS)
-                return process.receive(mark, limit=MOST_PACKED, timeout=_ANSWER_SECONDS)[1]
+                process.send(b"%d\n%s" % (len(request), request), timeout=left())
+                return process.receive(mark, limit=MOST_PACKED, timeout=left())[1]
 
             checks = select_checks(policy.profile, ViewKind.SSH)
             # Two so far: the first request with its files, the questions.

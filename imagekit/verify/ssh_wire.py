@@ -1,11 +1,9 @@
-"""What travels between us and the collector on a machine: its script, requests, and answers that nobody trusts.
+"""What travels between us and the collector on a machine: requests, and answers that nobody trusts.
 
 The machine may be hostile: an answer is bounded before and after it is unpacked, and every value has the type and
 the range that it must have, or :class:`imagekit.errors.HostFailed` says that the answer makes no sense.
 """
 
-import ast
-import inspect
 import json
 import zlib
 from collections.abc import Iterable, Mapping
@@ -15,7 +13,6 @@ from typing import Annotated, Literal
 import msgspec
 
 from imagekit.errors import HostFailed
-from imagekit.verify import ssh_collect
 
 MOST_PACKED = 64 << 20
 MOST_UNPACKED = 192 << 20
@@ -130,33 +127,3 @@ def decode_answer(packed: bytes) -> tuple[Answer, memoryview]:
     if sum(each.length for each in answer.contents) != len(blobs):
         raise HostFailed("the machine's answer contradicts itself about the length of files")
     return answer, blobs
-
-
-class _Plain(ast.NodeTransformer):
-    """Removes annotations and docstrings, which an old Python would not understand or not need."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        for each in (*node.args.args, *node.args.kwonlyargs):
-            each.annotation = None
-        return self._visit_body(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        return self._visit_body(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        return None if node.value is None else ast.Assign([node.target], node.value, lineno=node.lineno)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        return None if node.module == "__future__" else node
-
-    def _visit_body(self, node: ast.FunctionDef | ast.ClassDef) -> ast.AST:
-        if ast.get_docstring(node) is not None and len(node.body) > 1:
-            del node.body[0]
-        return self.generic_visit(node)
-
-
-def make_script(mark: str) -> bytes:
-    """Return the collector as the Python 3.6 script that is sent, with ``mark`` before each of its answers."""
-    tree = _Plain().visit(ast.parse(inspect.getsource(ssh_collect)))
-    return f"{ast.unparse(tree)}\nserve({mark!r})\n".encode()

@@ -4,11 +4,12 @@ import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from imagekit.disk import Readable, libyal_child
-from imagekit.disk.child import INSTALL, Library, LibraryFailed, LibraryMissing
+from imagekit.disk.child import INSTALL, MEMORY_BYTES, Library, LibraryFailed, LibraryMissing
 from imagekit.errors import ImageDamaged
 
 Memory = Callable[[bytes], Readable]
@@ -50,13 +51,29 @@ def test_an_honest_child_is_answered(ask: Callable[..., tuple[object, bytes]]) -
     assert ask(f"{program}\nparent.receive()") == (7, bytes((16, 17, 18, 19)))
 
 
+def test_the_child_has_nothing_but_its_pipes(ask: Callable[..., tuple[object, bytes]]) -> None:
+    """The child has three descriptors, none of them the image's, and limits that it cannot raise again."""
+    program = """
+import resource
+parent.receive()
+names = ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CORE")
+limits = [resource.getrlimit(getattr(resource, name)) for name in names]
+links = [os.readlink(f"/proc/self/fd/{number}").split(":")[0] for number in range(3)]
+parent.send({"done": [limits, links, len(os.listdir("/proc/self/fd"))]})
+parent.receive()
+"""
+    (limits, links, count), _ = cast("tuple[list[Any], bytes]", ask(program))
+    assert limits == [[MEMORY_BYTES] * 2, [1, 1], [0, 0], [16, 16], [0, 0]]
+    assert links[:2] == ["pipe", "pipe"]
+    assert count == 4  # the fourth is the listing's own
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
         ("parent.receive(); os.abort()", "killed by SIGABRT"),
         ("parent.receive(); os._exit(3)", "ended with status 3"),
         ("parent.receive(); time.sleep(60)", "did not answer in time"),
-        ("parent.receive()\nwhile True: pass", "killed by SIG(XCPU|KILL)"),
         ("parent.receive()\nx = bytearray(2 << 30)", "ended with status 1"),
         ("parent.receive()\nos.write(os.open(sys.argv[0] + '.x', 0o101), b'x')", "ended with status 1"),
         ("parent.receive()\nfor n in range(100): os.dup(0)", "ended with status 1"),
@@ -82,6 +99,12 @@ def test_a_child_that_misbehaves_is_no_answer(lines: str, said: str, ask: Callab
     with pytest.raises(LibraryFailed, match=said):
         ask(lines, seconds=2.5)
     assert time.monotonic() - begun < 8
+
+
+def test_a_busy_child_meets_the_limit_of_the_processor(ask: Callable[..., tuple[object, bytes]]) -> None:
+    """A child that computes for ever is ended by its own limit when the clock would give it longer."""
+    with pytest.raises(LibraryFailed, match=r"killed by SIG(XCPU|KILL)"):
+        ask("parent.receive()\nwhile True: pass", seconds=60)
 
 
 def test_a_range_outside_is_damage(ask: Callable[..., tuple[object, bytes]]) -> None:

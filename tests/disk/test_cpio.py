@@ -114,6 +114,8 @@ def test_limits_end_the_reading() -> None:
         read(MAIN, limits=Limits(members=2))
     with pytest.raises(ArchiveUnread, match="larger"):
         read(gzip.compress(make_cpio({"zeros": bytes(4 << 20)})), limits=Limits(output=1 << 20))
+    with pytest.raises(ArchiveUnread, match="zeros"):
+        list(read_initrd(lambda _, length: bytes(length), lambda _: 0))
 
 
 def test_time_can_run_out() -> None:

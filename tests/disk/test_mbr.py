@@ -4,6 +4,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def disk_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.truncate(path, SECTORS * 512)
     run(["sfdisk", "-q", os.fspath(path)], stdin=SCRIPT)
     return path
+
+
+@pytest.fixture(scope="module")
+def disk_bytes(disk_file: Path) -> bytearray:
+    """Return the beginning of the disk, of which every test leaves what it found."""
+    return bytearray(disk_file.read_bytes()[: 20480 * 512])
 
 
 @pytest.fixture
@@ -257,7 +264,7 @@ def test_endless_chain_ends(data: bytearray, read: Callable[[bytearray], Partiti
     assert any("more than 64" in problem for problem in table.problems)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edits=st.lists(
         st.tuples(st.sampled_from((0, EXTENDED, 14335, 20479)), st.integers(440, 511), st.integers(0, 255)),
@@ -266,16 +273,17 @@ def test_endless_chain_ends(data: bytearray, read: Callable[[bytearray], Partiti
     )
 )
 def test_any_bytes_end_in_a_table_or_in_none(
-    disk_file: Path, memory: Callable[[bytes], Readable], edits: list[tuple[int, int, int]]
+    disk_bytes: bytearray, memory: Callable[[bytearray], Readable], edits: list[tuple[int, int, int]]
 ) -> None:
     """Whatever the boot records say, reading ends with a table or with its absence."""
-    content = bytearray(disk_file.read_bytes()[: 20480 * 512])
+    before = {sector * 512 + at: disk_bytes[sector * 512 + at] for sector, at, _ in edits}
     for sector, at, value in edits:
-        content[sector * 512 + at] = value
+        disk_bytes[sector * 512 + at] = value
     try:
-        table = read_partition_table(memory(bytes(content)))
-    except ImageDamaged as damage:
-        assert damage.message
-    else:
-        assert all(part.first_lba <= part.last_lba for part in table.partitions)
-        assert all(offset + length <= len(content) for offset, length in table.own_ranges)
+        with suppress(ImageDamaged):
+            table = read_partition_table(memory(disk_bytes))
+            assert all(part.first_lba <= part.last_lba for part in table.partitions)
+            assert all(offset + length <= len(disk_bytes) for offset, length in table.own_ranges)
+    finally:  # ten megabytes are not copied for every example
+        for place, byte in before.items():
+            disk_bytes[place] = byte

@@ -355,6 +355,19 @@ def test_zero_flag_in_version_2_is_damage(patch: Callable[..., Path]) -> None:
         disk.read(0, 1)
 
 
+def test_subcluster_that_is_two_things_is_damage(patch: Callable[..., Path]) -> None:
+    """A part of a cluster cannot be both allocated and zero, nor be allocated in no cluster."""
+    options = ("extended_l2=on", "cluster_size=16k")
+    (first, _), *_ = find_tables(patch(options=options))
+    place = int.from_bytes(patch(options=options).read_bytes()[first : first + 8], "big") & 0x00FFFFFFFFFFFE00
+    for entry, parts in ((1 << 14, 1 << 32 | 1), (0, 1)):
+        with (
+            open_disk(patch((place, word(entry) + word(parts)), options=options)) as disk,
+            pytest.raises(ImageDamaged, match="contradicts itself"),
+        ):
+            disk.read(0, 1)
+
+
 @pytest.mark.parametrize("options", [("cluster_size=64k",), ("cluster_size=64k", "compression_type=zstd")])
 def test_compressed_cluster_of_garbage_is_damage(patch: Callable[..., Path], options: tuple[str, ...]) -> None:
     """A cluster that cannot be unpacked, or unpacks to less than a cluster, is damage."""

@@ -258,6 +258,20 @@ def test_features_that_are_not_read(plain_image: Path, memory: Memory) -> None:
     assert open_xfs(memory(data)).needs_repair
 
 
+def test_changed_uuid(plain_image: Path) -> None:
+    """A filesystem whose UUID was changed, which sets a feature, is read and has the new one."""
+    uuid = "12345678-0000-4000-8000-00000000abcd"
+    run_xfs_db(plain_image, f"uuid {uuid}")
+    with open_raw(plain_image) as disk:
+        xfs = open_xfs(disk)
+        try:
+            assert "meta-uuid" in xfs.features
+            assert xfs.uuid == uuid
+            assert FileTree(xfs).read("file") == b"content"
+        finally:
+            xfs.close()
+
+
 def test_tiny_window(memory: Memory) -> None:
     """A partition too small for a superblock is damage."""
     with pytest.raises(ImageDamaged, match="cannot hold"):

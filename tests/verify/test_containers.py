@@ -41,14 +41,15 @@ def test_qcow2_gives_the_same_report(clean_disk: Path, raw_report: Report, tmp_p
 
 @pytest.mark.parametrize("tool", ["zstd", "xz", "gzip", "bzip2"])
 def test_packed_disk_gives_the_same_report(disk: Path, raw_report: Report, tmp_path: Path, tool: str) -> None:
-    """A clean disk that was packed passes what it passes raw, and unpacking shows its progress first."""
+    """A clean disk that was packed passes what it passes raw, and unpacking shows its progress."""
     run([tool, os.fspath(disk)])  # every one of them puts its own ending after the name
     (packed,) = tmp_path.glob("disk.raw.*")
     events: list[Event] = []
     report = verify_disk(packed, progress=events.append)
     assert strip(report) == strip(raw_report)
     assert events[0].stage == f"unpacking {packed.name}"
-    assert events[-1].stage != events[0].stage
+    size = packed.stat().st_size
+    assert Event(events[0].stage, size, size, "B") in events
 
 
 def test_image_that_names_another_file_is_not_verified(clean_disk: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from imagekit.verify.checks import (
     modes,
     network,
     packages,
+    passwords,
     policy,
     sd_image,
     secrets,
@@ -31,6 +32,7 @@ from imagekit.verify.checks import (
     sshd,
     state,
     traces,
+    twins,
     updates,
     vm_config,
     volumes,
@@ -38,8 +40,8 @@ from imagekit.verify.checks import (
 
 # In the order of a clone's life: who it is, who may enter, whether it boots, what it carries along.
 _SUBJECTS = (
-    machine_id, identity, cloud_init, cloud_config, cloud_state, host_keys, ssh, sshd, accounts, modes, secrets,
-    credentials, network, state, boot, boot_options, initramfs, first_boot, disk, volumes, filesystems, deep,
-    packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, live, policy,
+    machine_id, identity, cloud_init, cloud_config, cloud_state, host_keys, ssh, sshd, passwords, accounts, modes,
+    secrets, credentials, network, state, boot, boot_options, initramfs, first_boot, disk, volumes, filesystems, deep,
+    packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, live, twins, policy,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for subject in _SUBJECTS for check in subject.CHECKS)

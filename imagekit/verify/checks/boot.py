@@ -12,6 +12,7 @@ from imagekit.image import Architecture, Firmware
 from imagekit.report import Severity
 from imagekit.verify.check import MACHINES, Check, Policy, Seen, Subject
 from imagekit.verify.facts.boot_entries import (
+    find_esp_files,
     read_arguments,
     read_default_entry,
     read_disk_names,
@@ -20,7 +21,7 @@ from imagekit.verify.facts.boot_entries import (
 )
 from imagekit.verify.facts.boot_files import find_boot_file, read_kernel_version
 from imagekit.verify.facts.filesystems import is_on_disk, may_provide
-from imagekit.verify.view import ESP_TYPE, CannotSee, View
+from imagekit.verify.view import CannotSee, View
 
 _LOADERS = {Architecture.AMD64: "/EFI/BOOT/BOOTX64.EFI", Architecture.ARM64: "/EFI/BOOT/BOOTAA64.EFI"}
 _MACHINES = {Architecture.AMD64: 0x8664, Architecture.ARM64: 0xAA64}
@@ -46,7 +47,7 @@ def find_fallback(view: View, policy: Policy) -> Iterator[Seen]:
     esp = view.esp()
     if esp is None:
         table = view.partition_table()
-        typed = [each for each in (table.partitions if table else ()) if each.type_guid.lower() == ESP_TYPE]
+        typed = [each for each in (table.partitions if table else ()) if each.is_esp]
         found = "is no FAT filesystem" if typed else "there is no EFI system partition"
         yield Seen(f"partition {typed[0].number}" if typed else "partition table", found)
         return
@@ -174,6 +175,9 @@ def find_missing_kernel(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for the default entry's kernel and initrd, and for that kernel's modules."""
     entry = read_default_entry(view)
     if entry is None:
+        esp = view.esp() if view.has_disk else None
+        if esp is not None and any("/linux/" in path.lower() for path in find_esp_files(esp, ".efi")):
+            raise CannotSee("the kernel is in a unified kernel image, which is not looked into")
         if view.has_disk:
             yield Seen("/boot", "no boot entry was found")
             return

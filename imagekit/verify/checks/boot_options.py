@@ -7,6 +7,7 @@ configuration".
 import re
 from collections.abc import Iterator
 
+from imagekit.errors import ImageDamaged
 from imagekit.report import Severity
 from imagekit.verify.check import MACHINES, Check, Policy, Seen, Subject
 from imagekit.verify.facts.boot_entries import (
@@ -17,6 +18,7 @@ from imagekit.verify.facts.boot_entries import (
     read_grub_files,
 )
 from imagekit.verify.facts.filesystems import is_on_disk, may_provide
+from imagekit.verify.facts.initramfs import open_initramfs
 from imagekit.verify.facts.system import read_distribution
 from imagekit.verify.view import CannotSee, View
 
@@ -50,6 +52,7 @@ def find_dead_resume(view: View, _policy: Policy) -> Iterator[Seen]:
     named = [(argument.path, argument.text[7:]) for argument in arguments if argument.text.startswith("resume=")]
     settings = [match.group(1) for line in view.lines(_RESUME_FILE) if (match := _RESUME.match(line))]
     named += [(_RESUME_FILE, value) for value in settings[-1:]]
+    named += _read_initrd_setting(view)
     for path, value in named:
         device = parse_device(value)
         if value in ("", "none", "auto"):
@@ -61,6 +64,19 @@ def find_dead_resume(view: View, _policy: Policy) -> Iterator[Seen]:
             yield Seen(path, f"resumes from {value}: the name changes with the bus the disk is attached to")
         elif value.startswith("/dev/") and not may_provide(view, value):
             yield Seen(path, f"resumes from {value}: no logical volume of this disk is called so")
+
+
+def _read_initrd_setting(view: View) -> list[tuple[str, str]]:
+    """Return the device that the default initrd was made to resume from; cleaning /etc does not change it.
+
+    An initrd that cannot be read is reported by the checks about it.
+    """
+    try:
+        initramfs = open_initramfs(view)
+        value = initramfs.read_settings().get("RESUME")
+    except (CannotSee, ImageDamaged):
+        return []
+    return [(f"{initramfs.paths[-1]}:conf/conf.d/resume", value)] if value and initramfs.paths else []
 
 
 def find_waiting_menu(view: View, _policy: Policy) -> Iterator[Seen]:

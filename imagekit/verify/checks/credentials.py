@@ -55,7 +55,7 @@ def find_tls_keys(view: View, policy: Policy) -> Iterator[Seen]:
         if path == _SNAKEOIL:
             fix = "make-ssl-cert generate-default-snakeoil --force-overwrite at first boot, or rm the key"
             yield Seen(path, "the self-made key of package ssl-cert, the same on every clone", Severity.WARN, fix)
-        elif path.startswith(_TLS_PLACES):
+        elif path.startswith(_TLS_PLACES) and not is_claimed(view, path):
             yield Seen(path, "a private key")
     for path, node in files.entries:
         if path.startswith("/etc/letsencrypt/accounts/") and path.endswith(_ACME_ACCOUNT) and node.size:

@@ -20,7 +20,7 @@ _UNITS = (
     "initial-setup-reconfiguration.service", "gnome-initial-setup.service", "oem-config.service",
     "oem-config-firstboot.service",
 )  # fmt: skip
-_MODE = re.compile(r"^\s*SELINUX\s*=\s*(\w+)", re.MULTILINE)
+_MODE = re.compile(r"^[ \t]*SELINUX[ \t]*=[ \t]*(\w{1,32})", re.MULTILINE)
 _LABELLED = ("/etc/shadow", "/etc/passwd", "/etc/machine-id", "/root/.ssh", "/root/.ssh/authorized_keys")
 _ATTRIBUTE = "security.selinux"
 _UNLABELLED = ("unlabeled_t", "file_t")

@@ -11,14 +11,13 @@ from imagekit.verify.check import MACHINES, Check, Policy, Seen, Subject
 from imagekit.verify.evidence import PRIVATE_KEY, Lock, classify_password, name_hash_scheme, read_public_key
 from imagekit.verify.facts.boot_entries import read_default_entry
 from imagekit.verify.facts.boot_files import find_boot_file, read_built_in, read_kernel_version, read_modules
-from imagekit.verify.facts.initramfs import SUSPECT, Kept, open_initramfs
+from imagekit.verify.facts.initramfs import KEY_PLACES, Kept, is_suspect, open_initramfs
 from imagekit.verify.view import CannotSee, View
 
 # A virtio disk hangs on the PCI bus, and Proxmox attaches it as a block or as a SCSI device.
 _DRIVERS = {"virtio_pci": "CONFIG_VIRTIO_PCI", "virtio_blk": "CONFIG_VIRTIO_BLK", "virtio_scsi": "CONFIG_SCSI_VIRTIO"}
-_KEY_PLACE = re.compile(r"^(?:cryptroot/keyfiles|etc/(?:keys|luks|cryptsetup-keys\.d))/[^/]|^[^/]*keyfile[^/]*$")
 _SECRET_LINE = re.compile(
-    r"^\s*(?:PrivateKey|PresharedKey|psk|wep-key0|wep_key0|password)[ \t]*=[ \t]*\S", re.MULTILINE | re.I
+    r"^[ \t]*(?:PrivateKey|PresharedKey|psk|wep-key0|wep_key0|password)[ \t]*=[ \t]*\S", re.MULTILINE | re.I
 )
 _PUBLIC = ("BEGIN CERTIFICATE", "BEGIN PUBLIC KEY")
 
@@ -69,14 +68,14 @@ def find_initramfs_secrets(view: View, policy: Policy) -> Iterator[Seen]:
     else:
         initramfs.read_head()
     for kept in initramfs.kept:
-        if SUSPECT.search(kept.member.name) and (found := _judge_member(kept)):
+        if is_suspect(kept.member.name) and (found := _judge_member(kept)):
             yield Seen(f"{kept.path}:{kept.member.name}", found)
 
 
 def _judge_member(kept: Kept) -> str:
     """Say what secret a member is or holds; empty for none."""
     name, size = kept.member.name, kept.member.size
-    base = name.rsplit("/", 1)[-1]
+    directory, _, base = name.rpartition("/")
     text = kept.member.content.decode("utf-8", "surrogateescape")
     match base.rstrip("-2"):
         case "authorized_keys":
@@ -90,13 +89,14 @@ def _judge_member(kept: Kept) -> str:
             return f"an installer's answers, {size} bytes"
         case _:
             pass
-    if base.endswith("_host_key") or ("dropbear" in name and "key" in base):
+    if base.endswith("_host_key") or ("dropbear" in directory and base.endswith("key")):
         return f"a host key that all clones share, {size} bytes"
     if match := PRIVATE_KEY.search(text):
         return f"{match.group().strip('-')}, {size} bytes"
     if _SECRET_LINE.search(text):
         return "a network key or password"
-    is_key = _KEY_PLACE.search(name) or (base.endswith(".key") and not name.startswith("usr/"))
+    is_key = name.startswith(KEY_PLACES) or "keyfile" in base or base.endswith(".key")
+    is_key = is_key and not name.startswith("usr/")
     return f"a key file, {size} bytes" if is_key and not any(mark in text for mark in _PUBLIC) else ""
 
 

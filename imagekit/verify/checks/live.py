@@ -4,6 +4,7 @@ Source of the rules: systemctl(1) for the states, cloud-init's documentation of 
 """
 
 from collections.abc import Iterator
+from shlex import quote
 
 from imagekit.report import Severity
 from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
@@ -21,7 +22,7 @@ def find_failed_units(view: View, _policy: Policy) -> Iterator[Seen]:
     """Ask systemd which units have failed and whether the machine is up."""
     live = view.live()
     for unit in live.failed_units:
-        yield Seen(unit, "the unit has failed", fix=f"journalctl -b -u {unit}")
+        yield Seen(unit, "the unit has failed", fix=f"journalctl -b -u {quote(unit)}")
     match live.system_state:
         case "degraded" | "maintenance" if not live.failed_units:
             yield Seen("systemd", f"the machine is in state {live.system_state}", fix="systemctl --failed")

@@ -22,7 +22,7 @@ _GROUP_AND_OTHERS = 0o077
 _STICKY = 0o1000
 # Debian's group of shadow, Red Hat's of host keys, ssl-cert's of TLS keys: may read what is theirs.
 _KEY_GROUPS = ("root", "ssh_keys", "ssl-cert")
-_SAMPLE = ("/etc", "/var", "/var/lib", "/var/cache", "/usr/bin")
+_SAMPLE = ("/etc", "/var", "/var/lib", "/var/cache")
 
 
 def find_modes(view: View, policy: Policy) -> Iterator[Seen]:

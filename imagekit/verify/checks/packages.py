@@ -132,9 +132,9 @@ def find_build_leftovers(view: View, _policy: Policy) -> Iterator[Seen]:
     places = {view.tree.resolve(path) or path: severity for path, severity in _LEFTOVERS}  # /sbin is often /usr/sbin
     for path, severity in places.items():
         if view.tree.lstat(path) is not None:
-            yield Seen(path, "left by the build", severity, f"rm {path}")
+            yield Seen(path, "left by the build", severity, f"rm {quote(path)}")
     for path, name in _find_diverted_starters(view):
-        fix = f"dpkg-divert --rename --remove {path}"
+        fix = f"dpkg-divert --rename --remove {quote(path)}"
         yield Seen("/var/lib/dpkg/diversions", f"{name} is diverted: a dummy is in its place", Severity.WARN, fix)
     for path, _ in view.children("/etc/apt/apt.conf.d"):
         if path.rsplit("/", 1)[-1].startswith("docker-"):

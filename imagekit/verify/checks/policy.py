@@ -6,10 +6,12 @@ from fnmatch import fnmatchcase
 from imagekit.disk.tree import FileType
 from imagekit.report import Severity
 from imagekit.verify.check import ALL_PROFILES, Check, Policy, Seen, Subject
+from imagekit.verify.facts.small_files import PLACES, search_small_files
 from imagekit.verify.judge import is_expired
 from imagekit.verify.view import CannotSee, View
 
 _MOST_DIRECTORIES = 10_000
+_LARGEST_FILE = 256 << 10
 
 
 def find_expired_allowances(_view: View, policy: Policy) -> Iterator[Seen]:
@@ -48,6 +50,21 @@ def find_forbidden_paths(view: View, policy: Policy) -> Iterator[Seen]:
                 yield Seen(path, f"a {node.type.value} that verify.forbid_paths names")
 
 
+def find_forbidden_text(view: View, policy: Policy) -> Iterator[Seen]:
+    """Look for every text of ``verify.forbid_text`` in the small files of the places where people put things."""
+    if not policy.forbid_text:
+        return
+    wanted = [(text, text.encode()) for text in policy.forbid_text]
+    files = search_small_files(view, deep=policy.deep)
+    for path, node in files.entries:
+        if node.type is FileType.FILE and 0 < node.size <= _LARGEST_FILE:
+            data = (view.text(path, _LARGEST_FILE) or "").encode("utf-8", "surrogateescape")
+            for text, needle in wanted:
+                if needle in data:
+                    yield Seen(path, f"it contains {text!r}")
+    files.need_all(*PLACES)
+
+
 def _expand(view: View, pattern: str) -> list[str]:
     """Return the paths that match, part by part, so that only directories that match are read."""
     *directories, last = pattern.strip("/").split("/")
@@ -81,6 +98,15 @@ CHECKS = (
         why="the image's definition forbids it",
         fix="remove it in the build's last step, or take it out of verify.forbid_paths",
         find=find_forbidden_paths,
+        profiles=ALL_PROFILES,
+    ),
+    Check(
+        id="forbidden-text",
+        severity=Severity.FAIL,
+        subject=Subject.POLICY,
+        why="the image's definition forbids it",
+        fix="find out what writes it and remove that, or take it out of verify.forbid_text",
+        find=find_forbidden_text,
         profiles=ALL_PROFILES,
     ),
     Check(

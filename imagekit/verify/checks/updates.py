@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 from imagekit.disk.dpkg import STATUS_PATH, read_dpkg_packages
+from imagekit.disk.packages import PackageKind, read_packages
 from imagekit.disk.tree import FileType
 from imagekit.report import Severity
 from imagekit.verify.check import CLONES_TOO, EVERYWHERE, Check, Policy, Profile, Seen, Subject
 from imagekit.verify.facts.boot_entries import read_default_entry
 from imagekit.verify.facts.packages import read_apt_options, read_package_states
-from imagekit.verify.facts.pins import Pin, read_apt_pins, read_excluded_packages
+from imagekit.verify.facts.pins import Pin, find_excluded_share, read_apt_pins, read_excluded_packages
 from imagekit.verify.facts.units import DIRECTORIES, Unit, find_unit, is_enabled
 from imagekit.verify.view import CannotSee, View
 
@@ -62,8 +63,13 @@ def find_package_holds(view: View, _policy: Policy) -> Iterator[Seen]:
     for pin in read_apt_pins(view):
         if found := _judge_pin(pin):
             yield Seen(pin.path, found, fix="remove the stanza from the file")
-    for path, package in read_excluded_packages(view):
-        yield Seen(path, f"{package} is not updated", fix="remove the exclusion from the file")
+    excluded = read_excluded_packages(view)
+    if excluded:
+        packages = read_packages(view.tree)
+        share = find_excluded_share((text for _, text in excluded), (package.name for package in packages.packages))
+        severity = Severity.FAIL if packages.kind is PackageKind.RPM and share > 0.5 else None
+        for path, text in excluded:
+            yield Seen(path, f"{text} is not updated", severity, "remove the exclusion from the file")
 
 
 def _judge_pin(pin: Pin) -> str:

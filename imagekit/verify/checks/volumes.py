@@ -19,7 +19,7 @@ _PAGE = 4096
 _SWAP_LOOK = 1 << 20
 _DEEP_LOOK = 256 << 20
 _DEVICES_FILE = "/etc/lvm/devices/system.devices"
-_NO_DEVICES_FILE = re.compile(r"^\s*use_devicesfile\s*=\s*0\b", re.MULTILINE)
+_NO_DEVICES_FILE = re.compile(r"^[ \t]*use_devicesfile[ \t]*=[ \t]*0\b", re.MULTILINE)
 _ARRAY_UUID = re.compile(r"\buuid=([0-9a-f:]{35})", re.IGNORECASE)
 _KEY_DATA = "/cc_growpart_keydata"
 

@@ -20,6 +20,7 @@ _LIMIT = 2 << 20
 _MOST_VARIABLES = 256
 _MOST_ENTRIES = 256
 _LONGEST_PATTERN = 256
+_DEEPEST_MENU = 64
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+(\S+)\s*(.*)$")
 _INITRD = re.compile(r"\s*initrd(?:16|efi)?\s+(.+?)\s*$")
 _GRUB_VARIABLE = re.compile(r"\s*(?:export\s+)?(GRUB_CMDLINE_LINUX\w*|GRUB_\w+)\s*\+?=\s*(.*)$")
@@ -173,6 +174,7 @@ class _Menu:
     def __init__(self) -> None:
         self._open: list[frozenset[str] | None] = []
         self._counts = [0]
+        self._ignored = 0
 
     @property
     def keys(self) -> tuple[frozenset[str], ...]:
@@ -180,14 +182,19 @@ class _Menu:
 
     def follow(self, line: str) -> None:
         """Take note of a line that opens or closes a block."""
-        if line == "}" and self._open:
+        if line == "}" and self._ignored:
+            self._ignored -= 1
+        elif line == "}" and self._open:
             if self._open.pop() is not None:
                 self._counts.pop()
         elif line.endswith("{"):
-            command, *words = _split(line[:-1]) or [""]
-            if command not in ("menuentry", "submenu"):
+            if len(self._open) >= _DEEPEST_MENU:
+                self._ignored += 1
+                return
+            if not line.startswith(("menuentry ", "submenu ", "menuentry\t", "submenu\t")):
                 self._open.append(None)
                 return
+            words = _split(line[:-1])[1:]
             names = {str(self._counts[-1]), *words[:1]}
             for option, value in itertools.pairwise(words):
                 if option in ("--id", "$menuentry_id_option", "${menuentry_id_option}"):

@@ -99,7 +99,7 @@ def _judge_nftables(view: View, port: int) -> Iterator[ClosedFirewall]:
             return
         if "policy" not in line and re.search(r"\baccept\b", line) and not _NARROW.search(line):
             return
-    fix = f"echo 'add rule inet filter input tcp dport {port} accept' >> {main}"
+    fix = f"sed -i '/hook input/a tcp dport {port} accept' {main}"
     yield ClosedFirewall(main, "nftables", fix)
 
 
@@ -138,9 +138,9 @@ def _read_rules(view: View, path: str, seen: set[str]) -> str:
 
 
 def _judge_ufw(view: View, port: int) -> Iterator[ClosedFirewall]:
-    if not is_enabled(view, "ufw.service") or _read_value(view, "/etc/ufw/ufw.conf", "ENABLED") != "yes":
+    if not is_enabled(view, "ufw.service") or _read_value(view, "/etc/ufw/ufw.conf", "ENABLED").lower() != "yes":
         return
-    if _read_value(view, "/etc/default/ufw", "DEFAULT_INPUT_POLICY") == "accept":
+    if _read_value(view, "/etc/default/ufw", "DEFAULT_INPUT_POLICY").upper() == "ACCEPT":
         return
     lines: list[str] = []
     for directory in ("/etc/ufw", "/lib/ufw", "/usr/lib/ufw"):
@@ -185,7 +185,7 @@ def _read_value(view: View, path: str, key: str) -> str:
     for line in view.lines(path):
         name, equals, value = line.partition("=")
         if equals and name.strip() == key:
-            return value.strip().strip("\"'").lower()
+            return value.strip().strip("\"'")
     return ""
 
 

@@ -15,12 +15,13 @@ from imagekit.verify.facts.boot_entries import read_default_entry
 from imagekit.verify.facts.boot_files import find_boot_file, name_module, read_kernel_version
 from imagekit.verify.view import CannotSee, View, fact
 
-# Members whose content says something: the configuration it was made with, and what may be a secret.
-SUSPECT = re.compile(
-    r"(?:^|/)(?:authorized_keys2?|shadow-?|passwd|crypttab|preseed\.cfg|wpa_supplicant[^/]*\.conf)$"
-    r"|dropbear[^/]*/[^/]*key[^/]*$|^(?:cryptroot/keyfiles|etc/(?:keys|luks|cryptsetup-keys\.d|wireguard))/[^/]"
-    r"|/ssh_host_[a-z0-9]{1,16}_key$|/\.ssh/id_[^/]*$|\.netdev$|\.nmconnection$|\.(?:pem|key)$|keyfile"
+# Where keys of volumes are kept (crypttab(5), Debian's cryptsetup-initramfs).
+KEY_PLACES = ("cryptroot/keyfiles/", "etc/keys/", "etc/luks/", "etc/cryptsetup-keys.d/")
+_SECRET_PLACES = (*KEY_PLACES, "etc/wireguard/")
+_SECRET_NAMES = frozenset(
+    ("authorized_keys", "authorized_keys2", "shadow", "shadow-", "passwd", "passwd-", "crypttab", "preseed.cfg")
 )
+_SECRET_ENDINGS = ("_key", ".pem", ".key", ".netdev", ".nmconnection")
 _CONFIGURATION = ("conf/initramfs.conf", "conf/conf.d/")
 _CONTENT = 64 << 10
 _MOST_KEPT = 2000
@@ -141,5 +142,17 @@ def open_initramfs(view: View) -> Initramfs:
     return Initramfs(tuple(path for path, _ in files), read_kernel_version(view), read())
 
 
+def is_suspect(name: str) -> bool:
+    """Say whether a member's content may be a secret."""
+    base = name.rpartition("/")[2]
+    return (
+        base in _SECRET_NAMES
+        or base.endswith(_SECRET_ENDINGS)
+        or name.startswith(_SECRET_PLACES)
+        or base.startswith(("wpa_supplicant", "id_"))
+        or "keyfile" in base
+    )
+
+
 def _choose_length(name: str) -> int:
-    return _CONTENT if name.startswith(_CONFIGURATION) or SUSPECT.search(name) else 0
+    return _CONTENT if name.startswith(_CONFIGURATION) or is_suspect(name.removeprefix("./")) else 0

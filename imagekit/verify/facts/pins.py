@@ -1,16 +1,20 @@
 """What keeps packages from being updated: apt's pins, dnf's exclusions and version locks."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import translate
+from itertools import islice
 
 from imagekit.verify.view import View, fact
 
 _LIMIT = 256 << 10
+_MOST_PATTERNS = 200
 _EXCLUDE = re.compile(r"(?:exclude|excludepkgs)[ \t]*[=:][ \t]*(\S.*)$")
 _LOCK_LISTS = ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list")
 _LOCK_TABLE = "/etc/dnf/versionlock.toml"  # dnf 5
 _LOCKED_NAME = re.compile(r"name[ \t]*=[ \t]*[\"']([^\"']+)")
+_LOCKED_VERSION = re.compile(r"([^\s:]{1,256})-\d+:")  # name-epoch:version-release.*
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,22 @@ def _read_priority(text: str) -> int | None:
     return int(text) if re.fullmatch(r"-?\d{1,9}", text, re.ASCII) else None
 
 
+def _name_package(lock: str) -> str:
+    match = _LOCKED_VERSION.match(lock)
+    return match.group(1) if match else lock
+
+
+def find_excluded_share(excluded: Iterable[str], names: Iterable[str]) -> float:
+    """Return which part of the packages ``names`` is kept from updates; an exclusion is a list of shell patterns."""
+    patterns = {word for text in excluded for word in text.replace(",", " ").split()[:_MOST_PATTERNS]}
+    wild = [
+        re.compile(translate(pattern)) for pattern in islice(patterns, _MOST_PATTERNS) if re.search(r"[*?\[]", pattern)
+    ]
+    all_names = set(names)
+    held = [name for name in all_names if name in patterns or any(pattern.match(name) for pattern in wild)]
+    return len(held) / len(all_names) if all_names else 0.0
+
+
 @fact
 def read_excluded_packages(view: View) -> tuple[tuple[str, str], ...]:
     """Return file and packages of each exclusion and each version lock (dnf.conf(5), dnf versionlock)."""
@@ -66,7 +86,7 @@ def read_excluded_packages(view: View) -> tuple[tuple[str, str], ...]:
         ]
     for path in _LOCK_LISTS:
         words = (line.strip() for line in view.lines(path))
-        found += [(path, word) for word in words if word and word[0] not in "#!"]
+        found += [(path, _name_package(word)) for word in words if word and word[0] not in "#!"]
     for line in view.lines(_LOCK_TABLE):
         if match := _LOCKED_NAME.match(line.strip()):
             found.append((_LOCK_TABLE, match.group(1)))

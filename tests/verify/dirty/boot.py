@@ -153,6 +153,7 @@ ROOT_DIRT = (
         "resume",
         wrote("/etc/initramfs-tools/conf.d/resume", "RESUME=/dev/mapper/a-b\n"),
     ),
+    Dirt("resume-device", "initrd", WARN, "initrd", held({"conf/conf.d/resume": b"RESUME=UUID=1234\n"})),
     Dirt("swap", "uuid", WARN, "/etc/fstab", added("/etc/fstab", "UUID=1234 none swap sw 0 0\n")),
     Dirt(
         "fs-features",
@@ -315,6 +316,7 @@ KIN = {
     "uefi-fallback": {"serial-console"},
     "virtio-initramfs": {"kernel-files"},
     "boot-references": {"gpt-guids"},
+    "disk-growth": {"cloud-init-modules"},
     "grub-timeout": {"cloud-init-version"},
     "selinux-labels": {"cloud-init-version"},
 }

@@ -35,7 +35,37 @@ def _dirt(check: str, name: str, severity: Severity, path: str, **changes: Any) 
     return LiveDirt(check, name, severity, path, replace(CLEAN_ANSWERS, **changes))
 
 
+# Two machines that share nothing, to begin with.
+_IDENTITY = {
+    "machine_id": "0123456789abcdef0123456789abcdef",
+    "boot_id": "00000000-0000-4000-8000-000000000001",
+    "product_uuid": "00000000-0000-4000-8000-00000000000a",
+    "host_keys": ("ssh-ed25519 SHA256:one",),
+    "hostname": "one",
+    "addresses": ("192.0.2.1", "fe80::1"),
+}
+_TWIN = replace(
+    CLEAN_ANSWERS,
+    machine_id="fedcba9876543210fedcba9876543210",
+    boot_id="00000000-0000-4000-8000-000000000002",
+    product_uuid="00000000-0000-4000-8000-00000000000b",
+    host_keys=("ssh-ed25519 SHA256:two",),
+    hostname="two",
+    addresses=("192.0.2.2", "fe80::1"),
+)
+
+
+def _twin_dirt(field: str, severity: Severity, path: str) -> LiveDirt:
+    twin = replace(_TWIN, **{field: _IDENTITY[field]})  # type: ignore[arg-type] # one field of one type each
+    return _dirt("clone-twins", field, severity, path, **_IDENTITY, twin=twin)
+
+
 LIVE_DIRT = (
+    _twin_dirt("machine_id", FAIL, "/etc/machine-id"),
+    _twin_dirt("host_keys", FAIL, "/etc/ssh/ssh_host_"),
+    _twin_dirt("product_uuid", FAIL, "product_uuid"),
+    _twin_dirt("hostname", WARN, "/etc/hostname"),
+    _twin_dirt("addresses", WARN, "192.0.2.1"),
     _dirt("failed-units", "unit", FAIL, "a.service", failed_units=("a.service",), system_state="degraded"),
     _dirt("failed-units", "state", FAIL, "systemd", system_state="maintenance"),
     _dirt("failed-units", "starting", WARN, "systemd", system_state="starting"),

@@ -8,10 +8,11 @@ from tests.verify.dirty.change import CFG, FAIL, SYSTEM, WARN, Dirt, all_of, lin
 
 _LINKED = f"{SYSTEM}/network-online.target.wants/systemd-networkd-wait-online.service"
 _WAIT_UNIT = "/usr/lib/systemd/system/systemd-networkd-wait-online.service"
-_CLOUD_NETWORK_OFF = wrote(f"{CFG}/zz-net.cfg", "network: {config: disabled}\n")
+CLOUD_NETWORK_OFF = wrote(f"{CFG}/zz-net.cfg", "network: {config: disabled}\n")
 
 
-def _enabled(unit: str) -> Callable[[Path], None]:
+def enable(unit: str) -> Callable[[Path], None]:
+    """Return a change that installs a unit and makes boot start it."""
     return all_of(
         wrote(f"/usr/lib/systemd/system/{unit}", "[Service]\nExecStart=/usr/bin/true\n[Install]\nWantedBy=a.target\n"),
         linked(f"{SYSTEM}/multi-user.target.wants/{unit}", f"/usr/lib/systemd/system/{unit}"),
@@ -83,14 +84,14 @@ DIRT = (
         "no-file",
         FAIL,
         "/etc",
-        all_of(_CLOUD_NETWORK_OFF, removed("/etc/systemd/network/80-dhcp.network")),
+        all_of(CLOUD_NETWORK_OFF, removed("/etc/systemd/network/80-dhcp.network")),
     ),
     Dirt(
         "net-none",
         "not-started",
         FAIL,
         "/etc",
-        all_of(_CLOUD_NETWORK_OFF, removed(f"{SYSTEM}/multi-user.target.wants/systemd-networkd.service")),
+        all_of(CLOUD_NETWORK_OFF, removed(f"{SYSTEM}/multi-user.target.wants/systemd-networkd.service")),
     ),
     Dirt(
         "wait-online",
@@ -98,7 +99,7 @@ DIRT = (
         WARN,
         "network-online.target.wants",
         all_of(
-            _CLOUD_NETWORK_OFF,
+            CLOUD_NETWORK_OFF,
             removed("/etc/systemd/network/80-dhcp.network"),
             wrote(_WAIT_UNIT, "[Service]\nExecStart=/usr/lib/systemd/systemd-networkd-wait-online\n"),
             linked(_LINKED, _WAIT_UNIT),
@@ -110,7 +111,7 @@ DIRT = (
         WARN,
         "nftables.conf",
         all_of(
-            _enabled("nftables.service"),
+            enable("nftables.service"),
             wrote(
                 "/etc/nftables.conf",
                 "table inet filter {\n chain input {\n  type filter hook input priority filter; policy drop;\n"
@@ -124,7 +125,7 @@ DIRT = (
         WARN,
         "user.rules",
         all_of(
-            _enabled("ufw.service"),
+            enable("ufw.service"),
             wrote("/etc/ufw/ufw.conf", "ENABLED=yes\n"),
             wrote("/etc/ufw/user.rules", "*filter\n-A ufw-user-input -p tcp --dport 80 -j ACCEPT\nCOMMIT\n"),
         ),
@@ -135,7 +136,7 @@ DIRT = (
         WARN,
         "public.xml",
         all_of(
-            _enabled("firewalld.service"),
+            enable("firewalld.service"),
             wrote("/etc/firewalld/zones/public.xml", '<zone><service name="cockpit"/></zone>\n'),
         ),
     ),
@@ -145,7 +146,7 @@ DIRT = (
         WARN,
         "rules.v4",
         all_of(
-            _enabled("netfilter-persistent.service"),
+            enable("netfilter-persistent.service"),
             wrote("/etc/iptables/rules.v4", "*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"),
         ),
     ),

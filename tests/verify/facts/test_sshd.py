@@ -1,5 +1,7 @@
 """sshd's policy from its files, by the rules of sshd_config(5)."""
 
+from pathlib import Path
+
 import pytest
 
 from imagekit.verify.facts.sshd import read_sshd_policy
@@ -41,6 +43,41 @@ def test_only_names_that_match_are_included(make_view: MakeView) -> None:
         }
     )
     assert read_sshd_policy(view).get("permitrootlogin").value == "prohibit-password"
+
+
+def test_wildcards_may_stand_in_any_part(make_view: MakeView) -> None:
+    """glob(3) matches directories too, in C order; a name without a match is left out, a dead link is kept."""
+    view = make_view(
+        {
+            MAIN: "Include /etc/ssh/conf-*/[ab].conf absent.conf\n",
+            "/etc/ssh/conf-2/a.conf": "Port 2\n",
+            "/etc/ssh/conf-1/b.conf": "Port 1\n",
+            "/etc/ssh/conf-1/c.conf": "Port 3\n",
+            "/etc/ssh/.conf-0/a.conf": "Port 4\n",
+        }
+    )
+    policy = read_sshd_policy(view)
+    assert policy.files == [MAIN, "/etc/ssh/conf-1/b.conf", "/etc/ssh/conf-2/a.conf"]
+    assert [setting.value for setting in policy.list_values("port")] == ["1", "2"]
+    assert policy.unread == []
+
+
+def test_dead_link_is_not_read(make_view: MakeView, tmp_path: Path) -> None:
+    """A link that matches and leads nowhere is named, with the file that includes it."""
+    view = make_view({MAIN: f"Include {DROP_INS}/*.conf\n", f"{DROP_INS}/a.conf": ""})
+    (tmp_path / "tree/etc/ssh/sshd_config.d/z.conf").symlink_to("/etc/nowhere")
+    assert read_sshd_policy(view).unread == [(MAIN, f"{DROP_INS}/z.conf")]
+
+
+def test_lines_keep_their_place(make_view: MakeView) -> None:
+    """Each line knows its file, number and whether it stands under Match; blanks may be as many as one likes."""
+    view = make_view({MAIN: f"# one\nPort{' ' * 4000}1\n\nMatch User b\nX11Forwarding = no\n"})
+    lines = read_sshd_policy(view).lines
+    assert [(line.keyword, line.value, line.number, line.in_match) for line in lines] == [
+        ("port", "1", 2, False),
+        ("match", "User b", 4, False),
+        ("x11forwarding", "no", 5, True),
+    ]
 
 
 def test_match_blocks_are_kept_apart(make_view: MakeView) -> None:

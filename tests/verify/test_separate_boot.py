@@ -1,12 +1,13 @@
-"""Filesystems of one disk seen as one tree."""
+"""A /boot on a partition of its own: seen at its place, and never taken for empty when it cannot be read."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
+from imagekit.disk.mounts import MountUnreadable
 from imagekit.host import run
-from imagekit.verify import CannotSee, verify_disk
+from imagekit.verify import verify_disk
 from imagekit.verify.disk_view import open_disk_view
 from tests.verify.clean_tree import (
     ESP_BYTES,
@@ -74,9 +75,11 @@ def test_mount_of_an_unread_kind_refuses(tree: Path, disk: Path, tmp_path: Path)
     """A /boot on a filesystem that is recognised but not read says so to whoever looks inside."""
     make_separate_boot(tree, disk, tmp_path)
     with disk.open("r+b") as file:
-        file.seek(BOOT_OFFSET)
-        file.write(b"XFSB" + bytes(28) + bytes.fromhex(BOOT_UUID.replace("-", "")) + bytes(2048))
-    with open_disk_view(disk) as view, pytest.raises(CannotSee, match="/boot"):
+        file.seek(BOOT_OFFSET + 1024)
+        file.write(bytes(1024))
+        file.seek(BOOT_OFFSET + 0x10020)
+        file.write(bytes.fromhex(BOOT_UUID.replace("-", "")) + bytes(16) + b"_BHRfS_M")
+    with open_disk_view(disk) as view, pytest.raises(MountUnreadable, match=r"/boot is on .*btrfs"):
         view.text(f"/boot/vmlinuz-{KERNEL}")
     report = verify_disk(disk)
     assert "kernel-files" in {blind.check for blind in report.not_observed}
