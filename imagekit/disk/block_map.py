@@ -29,7 +29,7 @@ class Use(StrEnum):
 
 
 class Extent(NamedTuple):
-    """A range of the disk in bytes; a tuple, since there are tens of thousands and a dataclass costs three times as much."""
+    """A range of the disk in bytes; a tuple, since there may be tens of thousands, and dataclasses are slower to make."""
 
     offset: int
     length: int

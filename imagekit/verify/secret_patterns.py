@@ -2,9 +2,9 @@
 
 Every pattern is written so that a program's string constant or a manual's example is none: a key needs its body, a
 token its full length. Not far behind the beginning of a strong one, there always are twenty characters in a row that
-base64, crypt(5) or a token is made of (what :mod:`imagekit.verify.secret_scan` counts on). Sources of the shapes: RFC 7468 and PROTOCOL.key of OpenSSH, crypt(5),
-wg(8), and the vendors' published token formats (GitHub, GitLab, Slack, Stripe, AWS, HashiCorp, Tailscale, 1Password,
-Proxmox VE).
+base64, crypt(5) or a token is made of (what :mod:`imagekit.verify.secret_scan` counts on). Sources of the shapes:
+RFC 7468 and PROTOCOL.key of OpenSSH, crypt(5), wg(8), and the vendors' published token formats (GitHub, GitLab, Slack,
+Stripe, AWS, HashiCorp, Tailscale, 1Password, Proxmox VE).
 """
 
 import hashlib

@@ -21,9 +21,7 @@ _CONTEXT = 64  # bytes before a match that decide whether it is one
 # Letters that differ between literals of one shape become one: gh[pousr]_, xox[bp]-, "Key" and "ken", ":$" and "!$".
 _SAME = {ord(character): ord("p") for character in "bdoprsu"} | {ord(character): ord("n") for character in "yng"}
 _SAME[ord("!")] = ord(":")
-_FOLD = bytes(
-    _SAME.get(lower, lower) for lower in (value + 32 if 65 <= value <= 90 else value for value in range(256))
-)
+_FOLD = bytes(_SAME.get(lower, lower) for lower in (value + 32 if 65 <= value <= 90 else value for value in range(256)))
 _TEXTS = (
     b"-----BEGIN ", b":$", b"key", b"glp", b"xoxb-", b"ghp_", b"_pat_", b"k_live_", b"ps_ey", b"AKIA", b"hvs.",
 )  # fmt: skip

@@ -94,23 +94,6 @@ def test_lvm_itself_accepts_what_the_tests_write(tmp_path: Path) -> None:
     assert text.strip() in said
 
 
-@pytest.mark.integration
-def test_lvm_shows_the_same_segments(tmp_path: Path) -> None:
-    """On a loop device pvs(8) lists the volumes and extents that the tests wrote; it needs root and loop devices."""
-    path = tmp_path / "pv"
-    path.write_bytes(write_physical(SIZE, write_text(VOLUMES, extents=11, group="imagekitvg")))
-    device = run(["losetup", "--find", "--show", os.fspath(path)]).output.decode().strip()
-    try:
-        fields = "pv_uuid,lv_name,seg_start_pe,pvseg_start,pvseg_size"
-        said = run(["pvs", "--noheadings", "--segments", "--separator", "|", "-o", fields, device]).output.decode()
-    finally:
-        run(["losetup", "--detach", device])
-    rows = [tuple(line.strip().split("|")) for line in said.splitlines()]
-    assert (PV_UUID, "root", "0", "4", "3") in rows
-    assert (PV_UUID, "root", "3", "0", "2") in rows
-    assert (PV_UUID, "swap-1", "0", "8", "1") in rows
-
-
 def test_group_over_two_volumes(memory: Memory) -> None:
     """A volume may lie on two physical ones; the newer text counts, and a missing one is named."""
     uuids = (PV_UUID, make_uuid("Q"))

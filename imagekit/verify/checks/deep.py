@@ -10,6 +10,8 @@ from imagekit.verify.view import CannotSee, View, fact
 
 if TYPE_CHECKING:
     from imagekit.disk.block_map import FreeRange
+    from imagekit.disk.container import Disk
+    from imagekit.verify.secret_patterns import Secret
 
 _PIECE = 64 << 10
 _BUDGET = 512  # pieces, 32 MiB: what a verification that is not deep reads of the free blocks
@@ -59,12 +61,26 @@ def _search_deeply(view: View, places: list[tuple[int, int]], free: "tuple[FreeR
     for secret in scanned.secrets:
         partition = free[bisect_right(begins, secret.offset) - 1].partition
         where = {None: "outside of partitions", 0: "whole disk"}.get(partition, f"partition {partition}")
-        yield Seen(f"{where}, free space at byte {secret.offset}", str(secret), Severity.FAIL)
+        place = f"{where}, free space at byte {secret.offset}"
+        if _is_constant(disk, secret):
+            yield Seen(place, f"{secret}; it looks like a program's built-in test key", Severity.INFO)
+        else:
+            yield Seen(place, str(secret), Severity.FAIL)
     for device, slack in _list_slack(view):
         for secret in scan_ranges(disk, slack).secrets:
             yield Seen(f"{device}, behind the end of a file at byte {secret.offset}", str(secret), Severity.FAIL)
     if scanned.used_bytes >= _WORTH_NOTING:
         yield Seen("free blocks", f"{scanned.used_bytes / (1 << 20):.0f} MiB of free blocks hold old data")
+
+
+def _is_constant(disk: "Disk", secret: "Secret") -> bool:
+    """Tell a key in a program's data (GnuTLS and OpenSSL test themselves with some) from one in a file of its own.
+
+    A constant follows the NUL of the one before it, at any place; a file begins with a sector.
+    """
+    if not secret.kind.startswith("private key") or secret.offset % 512 == 0:
+        return False
+    return disk.read(secret.offset - 1, 1) == b"\0"
 
 
 def _list_slack(view: View) -> Iterator[tuple[str, Iterator[tuple[int, int]]]]:

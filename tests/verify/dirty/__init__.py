@@ -1,8 +1,8 @@
 """For every check, what makes a clean template dirty: a change to the tree, or to the disk made from it.
 
 A module here may have ``DIRT`` (changes to the tree, judged as a directory), ``ROOT_DIRT`` (changes to the tree that
-only a disk can judge), ``DISK_DIRT`` (changes to the disk's bytes) and ``KIN``: for a check, the others that its dirt really
-causes too.
+only a disk can judge), ``DISK_DIRT`` (changes to the disk's bytes) and ``KIN``: for a check, the others that its dirt
+really causes too.
 """
 
 from types import ModuleType

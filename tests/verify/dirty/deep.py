@@ -58,9 +58,10 @@ DISK_DIRT = (
         "unallocated",
         FAIL,
         "outside of partitions",
-        lambda disk: poke(disk, ROOT_OFFSET + ROOT_BYTES + 777, KEY),
+        lambda disk: poke(disk, ROOT_OFFSET + ROOT_BYTES + 777, b"\n" + KEY),
         DEEP,
     ),
+    Dirt("ghost-data", "program", INFO, "partition 2, free space", write_and_delete(b"\x7fELF\0\0" + KEY), DEEP),
     Dirt("ghost-data", "old-data", INFO, "free blocks", write_and_delete(Random(1).randbytes(3 << 20))),
     Dirt("ghost-data", "old-data-deep", INFO, "free blocks", write_and_delete(Random(1).randbytes(3 << 20)), DEEP),
 )
