@@ -31,3 +31,7 @@ setup:
 # Ours against the peers, in one session; prints ratios.
 benchmark name:
     .venv/bin/python benchmarks/{{name}}.py
+
+# The reference of the checks, written anew from the checks.
+checks:
+    .venv/bin/imagekit verify --list-checks --format markdown > docs/checks.md

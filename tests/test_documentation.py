@@ -70,3 +70,10 @@ def test_commands_in_documents_exist(document: Path) -> None:
             )
             unknown = [word for word in words[2:] if word.startswith("--") and word not in options]
             assert unknown == [], part
+
+
+def test_reference_of_the_checks_is_current() -> None:
+    """docs/checks.md is what ``imagekit verify --list-checks --format markdown`` writes; `just checks` writes it anew."""
+    from imagekit.verify import list_checks, render_checks
+
+    assert (_ROOT / "docs" / "checks.md").read_text() == render_checks(list_checks())

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,6 +34,7 @@ _PROFILES = ("template", "clone", "sd-image", "container")
 @click.option("--print-fix", is_flag=True, help="Write a shell script that would mend what was found.")
 @click.option("--list-checks", is_flag=True, help="List every check instead.")
 @click.option("--explain", "check_id", metavar="CHECK", help="Say why a check exists and how to mend what it finds.")
+@click.option("--against", metavar="ssh://…", help="A second machine that TARGET must not be a twin of.")
 @click.option("-i", "--identity", type=click.Path(path_type=Path), metavar="FILE", help="The SSH key to enter with.")
 @click.option("--host-key", default="", metavar="SHA256:…", help="The only SSH host key to accept.")
 @click.option("--accept-new", is_flag=True, help="Record the SSH host key of a host that is not known yet.")
@@ -42,7 +43,8 @@ _PROFILES = ("template", "clone", "sd-image", "container")
 def verify(
     ctx: click.Context, *, target: str | None, profile: str | None, image: str | None, strict: bool, deep: bool,
     boot: bool, vm_configs: tuple[Path, ...], style: str, as_json: bool, print_fix: bool, list_checks: bool,
-    check_id: str | None, identity: Path | None, host_key: str, accept_new: bool, store: str | None,
+    check_id: str | None, against: str | None, identity: Path | None, host_key: str, accept_new: bool,
+    store: str | None,
 ) -> None:  # fmt: skip
     """Find what makes TARGET unfit to be cloned; nothing is mounted or changed.
 
@@ -73,7 +75,8 @@ def verify(
     with show_progress() as progress:
         wanted = _Wanted(target, image, adjust, store, _read_vm_configs(vm_configs), progress)
         if target.startswith("ssh://"):
-            report = _verify_ssh(wanted, profile, identity, host_key, accept_new=accept_new)
+            login = {"identity": identity, "host_key": host_key, "accept_new": accept_new}
+            report = _verify_ssh(wanted, profile, against, login)
         elif target.startswith("vm:"):
             report = _verify_vm(wanted)
         else:
@@ -101,11 +104,13 @@ class _Wanted:
 
     def make_policy(self) -> "Policy":
         """Return the policy of the image that was named, or the one without exceptions."""
-        from imagekit.pipeline import make_policy
         from imagekit.verify import Policy
 
-        policy = Policy() if self._image is None else make_policy(find_project().find_image(self._image))
-        return self.adjust(policy)
+        if self._image is None:
+            return self.adjust(Policy())
+        from imagekit.pipeline import make_policy  # here: it takes as long to load as a quick run takes
+
+        return self.adjust(make_policy(find_project().find_image(self._image)))
 
 
 def _make_adjustment(profile: str | None, *, deep: bool) -> Callable[["Policy"], "Policy"]:
@@ -126,41 +131,51 @@ def _read_vm_configs(paths: tuple[Path, ...]) -> "VmConfig | None":
 
 def _verify_image(wanted: _Wanted, *, boot: bool) -> "Report":
     """Verify a path when TARGET has a slash or exists here, a stored version otherwise."""
-    from imagekit import pipeline
     from imagekit import verify as room
+
+    path = Path(wanted.target)
+    if "/" not in wanted.target and not path.exists():
+        return _verify_version(wanted, boot=boot)
+    policy = wanted.make_policy()
+    if path.is_dir():
+        return room.verify_directory(path, policy, progress=wanted.progress)
+    report = room.verify_disk(path, policy, vm_config=wanted.vm_config, progress=wanted.progress)
+    return _prove(path, report, policy.allow_users, wanted) if boot and not report.failed else report
+
+
+def _verify_version(wanted: _Wanted, *, boot: bool) -> "Report":
+    from imagekit import pipeline
     from imagekit.image import Reference
 
-    path, settings = Path(wanted.target), make_settings(store=wanted.store)
-    if "/" in wanted.target or path.exists():
-        if path.is_dir():
-            return room.verify_directory(path, wanted.make_policy(), progress=wanted.progress)
-        policy = wanted.make_policy()
-        report = room.verify_disk(path, policy, vm_config=wanted.vm_config, progress=wanted.progress)
-        disk, users = path, policy.allow_users
-    else:
-        reference = Reference.parse(wanted.target)
-        report = pipeline.verify_stored(
-            reference, settings, adjust=wanted.adjust, vm_config=wanted.vm_config, progress=wanted.progress
-        )
-        version, disk = pipeline.find_disk(reference, settings, default_channel=None)
-        users = pipeline.recall_policy(version).allow_users
-    if boot and not report.failed:
-        return pipeline.prove_disk(disk, report, settings, allow_users=users, progress=wanted.progress)
-    return report
+    reference, settings = Reference.parse(wanted.target), make_settings(store=wanted.store)
+    report = pipeline.verify_stored(
+        reference, settings, adjust=wanted.adjust, vm_config=wanted.vm_config, progress=wanted.progress
+    )
+    if not boot or report.failed:
+        return report
+    version, disk = pipeline.find_disk(reference, settings, default_channel=None)
+    return _prove(disk, report, pipeline.recall_policy(version).allow_users, wanted)
 
 
-def _verify_ssh(
-    wanted: _Wanted, profile: str | None, identity: Path | None, host_key: str, *, accept_new: bool
-) -> "Report":
+def _prove(disk: Path, report: "Report", users: tuple[str, ...], wanted: _Wanted) -> "Report":
+    from imagekit.pipeline import prove_disk
+
+    settings = make_settings(store=wanted.store)
+    return prove_disk(disk, report, settings, allow_users=users, progress=wanted.progress)
+
+
+def _verify_ssh(wanted: _Wanted, profile: str | None, against: str | None, login: dict[str, Any]) -> "Report":
     from imagekit import verify as room
     from imagekit.host.ssh_target import SshTarget
     from imagekit.verify.ssh_run import verify_ssh
 
-    address = SshTarget.parse(wanted.target, identity=identity, host_key=host_key, accept_new=accept_new)
+    address = SshTarget.parse(wanted.target, **login)
+    # a fingerprint is one machine's; how to enter is the same for both
+    other = None if against is None else SshTarget.parse(against, **{**login, "host_key": ""})
     policy = wanted.make_policy()
     if profile is None:  # a machine that runs has an identity, and is none to be cloned
         policy = replace(policy, profile=room.Profile.CLONE)
-    return verify_ssh(address, policy, progress=wanted.progress)
+    return verify_ssh(address, policy, against=other, progress=wanted.progress)
 
 
 def _verify_vm(wanted: _Wanted) -> "Report":

@@ -29,7 +29,7 @@ class Use(StrEnum):
 
 
 class Extent(NamedTuple):
-    """A range of the disk in bytes; a tuple, since there may be tens of thousands, and dataclasses are slower to make."""
+    """A range of the disk in bytes; a tuple, since there may be tens of thousands and dataclasses are slower."""
 
     offset: int
     length: int

@@ -2,10 +2,10 @@
 
 from imagekit.errors import DefinitionInvalid
 from imagekit.report import Profile
-from imagekit.verify.check import Check, Policy, Subject
+from imagekit.verify.check import Check, Policy, shows_image
 from imagekit.verify.checks import CHECKS
 from imagekit.verify.evidence import escape
-from imagekit.verify.view import ViewKind
+from imagekit.verify.view import View
 
 
 def list_checks(profile: str | None = None) -> tuple[Check, ...]:
@@ -64,17 +64,15 @@ def explain(check_id: str) -> str:
     )
 
 
-def select_checks(profile: Profile, kind: ViewKind, *, with_vm_config: bool = False) -> tuple[Check, ...]:
-    """Return the checks of a profile that are about this kind of target.
+def select_checks(profile: Profile, view: View | None) -> tuple[Check, ...]:
+    """Return the checks of a profile that are about what ``view`` shows; for an image that cannot be opened, ``None``.
 
-    Those of a VM's configuration are about the VM and not about its disk: they are made when one was given, and are
-    the only ones when nothing else was.
+    A check of a VM's configuration, for example, is made when one was given, and is not counted otherwise.
     """
-    about_vm = tuple(check for check in CHECKS if check.subject is Subject.VM_CONFIG and profile in check.profiles)
-    if kind is ViewKind.VM_CONFIG:
-        return about_vm
-    others = tuple(check for check in CHECKS if check.subject is not Subject.VM_CONFIG and profile in check.profiles)
-    return (*others, *about_vm) if with_vm_config else others
+    checks = tuple(check for check in CHECKS if profile in check.profiles)
+    if view is None:
+        return tuple(check for check in checks if check.applies is shows_image)
+    return tuple(check for check in checks if check.applies(view))
 
 
 def require_known(policy: Policy) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imagekit.image import Architecture, Firmware
 from imagekit.report import Profile as Profile  # a check's file needs one import for all that a check is made of
 from imagekit.report import Severity
-from imagekit.verify.view import View
+from imagekit.verify.view import View, ViewKind
 
 if TYPE_CHECKING:
     from imagekit.definition.model import Allowance, SeverityOverride
@@ -81,6 +81,11 @@ class Seen:
 Find = Callable[[View, Policy], Iterator[Seen]]
 
 
+def shows_image(view: View) -> bool:
+    """Say whether the view is of an image's files, as most checks need it: not of a VM's configuration alone."""
+    return view.kind is not ViewKind.VM_CONFIG
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One rule: ``id`` never changes its meaning; ``severity`` is that of its ordinary finding.
@@ -96,4 +101,5 @@ class Check:
     fix: str
     find: Find
     profiles: tuple[Profile, ...] = EVERYWHERE
+    applies: Callable[[View], bool] = shows_image  # what a target is not about is not even counted
     never_published: bool = False  # an allowance for it holds only as long as the image stays here

@@ -17,8 +17,8 @@ class LiveFacts:
     see was seen. ``hostname``, ``machine_id``, ``boot_id`` and ``product_uuid`` (lower case) are the ones in effect,
     empty when not told; ``addresses`` are without prefix length and without those of ``lo``; ``host_keys`` are type and
     ``SHA256:…`` fingerprint of each public key. ``mounted_over`` are files that something is mounted over, such as
-    ``/etc/machine-id`` when systemd could not write it: what the disk has there is not seen. ``twin`` are the answers of another
-    machine to compare with, ``None`` when none was named.
+    ``/etc/machine-id`` when systemd could not write it: what the disk has there is not seen. ``twin`` are the answers
+    of another machine to compare with, ``None`` when none was named.
     """
 
     failed_units: tuple[str, ...]

@@ -75,12 +75,12 @@ def verify_view(
 ) -> Report:
     """Run the checks of the policy's profile over a view that ``opening`` opens; the report calls it ``target``."""
     require_known(policy)
-    checks = select_checks(policy.profile, kind)
+    checks = select_checks(policy.profile, None)
     started, clock = datetime.now(UTC), time.monotonic()
     recorder = _Recorder(policy)
     try:
         with opening as view:
-            checks = select_checks(policy.profile, kind, with_vm_config=view.has_vm_config)
+            checks = select_checks(policy.profile, view)
             recorder.seconds = _budget_seconds(view, policy)
             # From here on: a packed disk was unpacked first, which takes what it takes and shows its progress.
             view.deadline = time.monotonic() + recorder.seconds

@@ -115,12 +115,14 @@ def collect_machine(
                 process.send(b"%d\n%s" % (len(request), request), timeout=left())
                 return process.receive(mark, limit=MOST_PACKED, timeout=left())[1]
 
-            checks = select_checks(policy.profile, ViewKind.SSH)
+            view = View(ViewKind.SSH, SnapshotTree(snapshot), live=live)
+            checks = select_checks(policy.profile, view)
             # Two so far: the first request with its files, the questions.
             rounds = fill_snapshot(
                 snapshot, checks, policy, live, exchange, rounds=2, deadline=deadline, progress=progress
             )
         progress(Event("reading files", rounds, MOST_ROUNDS, "round trips"))
+        # another view of the same files: the first one's tree has no cache of what is complete now
         view = View(ViewKind.SSH, SnapshotTree(snapshot), live=live)
         return SshView(view, rounds, host.host_key.fingerprint)
 

@@ -185,6 +185,11 @@ class View:
             raise CannotSee("no VM configuration was given")
         return self._vm_config
 
+    @property
+    def has_twin(self) -> bool:
+        """Say whether a second machine was asked, to be compared with this one."""
+        return self._live is not None and self._live.twin is not None
+
     def live(self) -> "LiveFacts":
         """Return what only a running machine tells; raises :class:`CannotSee` when the target does not run."""
         if self._live is None:

@@ -35,7 +35,8 @@ class Machine:
         """Return the view that ``checks`` (all of the policy's profile) have asked for."""
         snapshot = Snapshot()
         snapshot.absorb(*decode_answer(self.answer(FIRST.encode())))
-        wanted = select_checks(policy.profile, ViewKind.SSH) if checks is None else checks
+        view = View(ViewKind.SSH, SnapshotTree(snapshot))
+        wanted = select_checks(policy.profile, view) if checks is None else checks
         deadline = time.monotonic() + 60
         rounds = fill_snapshot(
             snapshot, wanted, policy, None, self.answer, rounds=1, deadline=deadline, progress=silent

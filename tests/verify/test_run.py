@@ -230,7 +230,7 @@ def test_endless_check_ends(monkeypatch: pytest.MonkeyPatch, clean_tree: Path) -
             yield Seen("/same", "again")
 
     with_check(monkeypatch, find)
-    monkeypatch.setattr(run_module, "_SECONDS", 0.01)
+    monkeypatch.setattr(run_module, "_SECONDS", 0.001)
     report = verify_directory(clean_tree)
     assert {finding.check for finding in report.findings} == {"made-up", "image-too-slow"}
     assert report.failed

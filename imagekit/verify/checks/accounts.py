@@ -5,7 +5,6 @@ Source of the rules: passwd(5), sudoers(5), doas.conf(5), polkit(8), pam_wheel(8
 
 import re
 from collections.abc import Iterator
-from shlex import quote
 
 from imagekit.report import Severity
 from imagekit.verify.check import ALL_PROFILES, CLONES_TOO, EVERYWHERE, Check, Policy, Profile, Seen, Subject
@@ -129,7 +128,7 @@ def find_autologin(view: View, _policy: Policy) -> Iterator[Seen]:
             files = [each for each, _ in view.children(path, ".conf")] if name.endswith(".d") else [path]
             for file in files:
                 if any(_logs_in(line) for line in view.lines(file) if line.lstrip().startswith("ExecStart")):
-                    yield Seen(file, "agetty is started with --autologin", fix=f"rm {quote(file)}")
+                    yield Seen(file, "agetty is started with --autologin", fix='`rm -f "$path"`')
     if any(_logs_in(line) for line in view.lines("/etc/inittab") if not line.startswith("#")):
         yield Seen("/etc/inittab", "a console logs somebody in by itself")
     patterns = dict.fromkeys(_DESKTOP_FILES, _DESKTOP_LOGIN)
@@ -152,7 +151,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.ACCOUNTS,
         why="the account of the build, with its home, keys and rights, exists on every clone",
-        fix="userdel -rf USER as the last step of the build, or name the user in the image's definition",
+        fix="`userdel -rf USER` as the last step of the build, or name the user in the image's definition",
         find=find_build_user,
         profiles=EVERYWHERE,
     ),
@@ -161,7 +160,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.ACCOUNTS,
         why="an account with number 0 is root under another name",
-        fix="userdel -rf USER, or give it a number and group of its own",
+        fix="`userdel -rf USER`, or give it a number and group of its own",
         find=find_uid_zero,
         profiles=ALL_PROFILES,
     ),
@@ -170,7 +169,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.ACCOUNTS,
         why="whoever gets such an account, or any account, is root",
-        fix="remove the rule, or take the user out: gpasswd -d USER GROUP",
+        fix="remove the rule, or take the user out: `gpasswd -d USER GROUP`",
         find=find_other_escalation,
         profiles=CLONES_TOO,
     ),

@@ -66,7 +66,7 @@ def find_mail_identity(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for the build machine's name in the mail system's configuration."""
     name = (view.text("/etc/mailname", 4096) or "").strip().partition("\n")[0]
     if name.lower() not in _NEUTRAL_NAMES:
-        yield Seen("/etc/mailname", f"mail is sent as {name}", fix="rm /etc/mailname")
+        yield Seen("/etc/mailname", f"mail is sent as {name}", fix="`rm /etc/mailname`")
     path, fix = "/etc/postfix/main.cf", "postconf -X myhostname"
     for line in view.lines(path):
         key, equals, value = line.partition("=")
@@ -93,7 +93,7 @@ def find_foreign_agents(view: View, policy: Policy) -> Iterator[Seen]:
     for name in _FOREIGN_UNITS:
         unit = find_unit(view, name)
         if unit is not None and unit.enabled and not _stays_off(unit):
-            yield Seen(unit.path, "boot starts it", fix=f"systemctl disable {name}")
+            yield Seen(unit.path, "boot starts it", fix=f"`systemctl disable {name}`")
     yield from _find_foreign_state(view, policy)
 
 
@@ -116,10 +116,10 @@ def find_vagrant_leftovers(view: View, policy: Policy) -> Iterator[Seen]:
         accounts = ()
     for account in accounts:
         if account.name == "vagrant":
-            yield Seen("/etc/passwd", "user vagrant, whose key and password are published", fix="userdel -rf vagrant")
+            yield Seen("/etc/passwd", "user vagrant, whose key and password are published", fix="`userdel -rf vagrant`")
     for path, _ in view.children("/etc/sudoers.d"):
         if "vagrant" in path.rsplit("/", 1)[-1].lower():
-            yield Seen(path, "rights of user vagrant", fix="rm /etc/sudoers.d/*vagrant*")
+            yield Seen(path, "rights of user vagrant", fix="`rm /etc/sudoers.d/*vagrant*`")
     marks = ["/vagrant", "/etc/vagrant_box_build_time"]
     marks += [f"{home}/{name}" for home in find_state_homes(view) for name in (".vbox_version", ".vmware_version")]
     for path in marks:
@@ -133,7 +133,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="two machines with one key fight over one address, and the key opens the private network",
-        fix="remove the node's keys; every clone makes its own",
+        fix='`rm -rf "$path"`; every clone makes its own',
         find=look_for_rows(AGENT_ROWS["overlay-network"], "Look for keys of VPNs, overlay networks and tunnels."),
         profiles=COPIED,
     ),
@@ -142,7 +142,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="all clones are one client to the server, and each of them may read its secrets",
-        fix="remove the client's keys; every clone asks for its own",
+        fix='`rm -rf "$path"`; every clone asks for its own',
         find=look_for_rows(
             AGENT_ROWS["config-management"], "Look for keys of Salt, Puppet, Chef, CFEngine and Ansible."
         ),
@@ -153,7 +153,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="all clones use one machine's subscription, and the vendor's list shows one of them",
-        fix="subscription-manager clean || pro detach --assume-yes",
+        fix="`subscription-manager clean || pro detach --assume-yes`",
         find=look_for_rows(AGENT_ROWS["subscription"], "Look for a machine's registration at its vendor."),
         profiles=EVERYWHERE,
     ),
@@ -162,7 +162,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.AGENTS,
         why="all clones are one device to the store",
-        fix="systemctl stop snapd; rm -rf /var/lib/snapd/state.json /var/lib/snapd/device /var/lib/snapd/assertions",
+        fix="`systemctl stop snapd; rm -rf /var/lib/snapd/state.json /var/lib/snapd/device /var/lib/snapd/assertions`",
         find=find_snapd_identity,
         profiles=EVERYWHERE,
     ),
@@ -171,7 +171,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="all clones are one account of the domain, and whoever has a clone has that account",
-        fix="realm leave",
+        fix="`realm leave`",
         find=look_for_rows(AGENT_ROWS["directory-join"], "Look for a domain's keys, caches and passwords."),
         profiles=COPIED,
     ),
@@ -180,7 +180,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.AGENTS,
         why="all clones are one node in the dashboard, and logs before a copied position are never sent",
-        fix="stop the agent and remove its state",
+        fix='`rm -rf "$path"`, with the agent stopped',
         find=look_for_rows(AGENT_ROWS["monitoring-identity"], "Look for ids, keys and positions of monitoring agents."),
         profiles=COPIED,
     ),
@@ -198,7 +198,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="every clone takes jobs, with the secrets in them",
-        fix="unregister the runner and remove its files",
+        fix='`rm -rf "$path"`, with the runner unregistered',
         find=look_for_rows(AGENT_ROWS["ci-runners"], "Look for registrations of runners."),
         profiles=COPIED,
     ),
@@ -207,7 +207,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.AGENTS,
         why="every clone can read and overwrite another host's backups",
-        fix="remove the client's keys and caches",
+        fix='`rm -rf "$path"`',
         find=look_for_rows(AGENT_ROWS["backup-clients"], "Look for keys, passwords and caches of backup programs."),
         profiles=COPIED,
     ),
@@ -216,7 +216,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.AGENTS,
         why="surveys and counters take all clones for one host",
-        fix="remove the id; it is made anew",
+        fix='`rm -rf "$path"`; it is made anew',
         find=look_for_rows(AGENT_ROWS["host-counters"], "Look for ids by which hosts are counted."),
         profiles=EVERYWHERE,
     ),
@@ -225,7 +225,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.AGENTS,
         why="mail from clones names the build machine and is refused",
-        fix="rm /etc/mailname",
+        fix="`rm /etc/mailname`",
         find=find_mail_identity,
         profiles=COPIED,
     ),
@@ -234,7 +234,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.AGENTS,
         why="the agent waits at boot for a host that is not there, or makes the users of another cloud",
-        fix="apt-get purge the agent's package",
+        fix="`apt-get purge PACKAGE`, the agent's",
         find=find_foreign_agents,
         profiles=MACHINES,
     ),
@@ -243,7 +243,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="the key and password of user vagrant are published, so anybody can log in",
-        fix="userdel -rf vagrant; rm -rf /etc/sudoers.d/*vagrant* /vagrant /etc/vagrant_box_build_time",
+        fix="`userdel -rf vagrant; rm -rf /etc/sudoers.d/*vagrant* /vagrant /etc/vagrant_box_build_time`",
         find=find_vagrant_leftovers,
         profiles=ALL_PROFILES,
     ),

@@ -146,7 +146,7 @@ CHECKS: tuple[Check, ...] = (
         severity=Severity.WARN,
         subject=Subject.BOOT,
         why="on another bus (scsi, virtio) the disk has another name, and the clone does not find its root",
-        fix="sed -i '/GRUB_DISABLE_LINUX_UUID/d' /etc/default/grub /etc/default/grub.d/*.cfg; update-grub",
+        fix="`sed -i '/GRUB_DISABLE_LINUX_UUID/d' /etc/default/grub /etc/default/grub.d/*.cfg; update-grub`",
         find=find_root_names,
         profiles=MACHINES,
     ),
@@ -155,7 +155,7 @@ CHECKS: tuple[Check, ...] = (
         severity=Severity.WARN,
         subject=Subject.BOOT,
         why="every boot waits about 30 s for a swap that does not exist",
-        fix="echo RESUME=none > /etc/initramfs-tools/conf.d/resume && update-initramfs -u",
+        fix="`echo RESUME=none > /etc/initramfs-tools/conf.d/resume && update-initramfs -u`",
         find=find_dead_resume,
         profiles=MACHINES,
     ),
@@ -164,8 +164,11 @@ CHECKS: tuple[Check, ...] = (
         severity=Severity.WARN,
         subject=Subject.BOOT,
         why="the clone waits in a menu that nobody looks at",
-        fix="mkdir -p /etc/default/grub.d && printf 'GRUB_TIMEOUT=0\\nGRUB_RECORDFAIL_TIMEOUT=0\\n'"
-        " > /etc/default/grub.d/99-timeout.cfg && update-grub",
+        fix=(
+            "`mkdir -p /etc/default/grub.d && "
+            "printf 'GRUB_TIMEOUT=0\\nGRUB_RECORDFAIL_TIMEOUT=0\\n' > /etc/default/grub.d/99-timeout.cfg && "
+            "update-grub`"
+        ),
         find=find_waiting_menu,
         profiles=MACHINES,
     ),

@@ -43,14 +43,14 @@ def find_installer_config(view: View, _policy: Policy) -> Iterator[Seen]:
         none = sources.get("None") if isinstance(sources, dict) else None
         network = file.values.get("network")
         if isinstance(none, dict) and (none.get("userdata_raw") or none.get("metadata")):
-            yield Seen(file.path, "datasource None with user-data of its own", Severity.FAIL, f"rm -f {file.path}")
+            yield Seen(file.path, "datasource None with user-data of its own", Severity.FAIL, '`rm -f "$path"`')
         elif name == _HARMLESS:
             yield Seen(file.path, "written by an installer", Severity.INFO)
         elif isinstance(network, dict) and network.get("config") != "disabled":
             found = "a network configuration of its own, which beats the one of the clone's drive"
-            yield Seen(file.path, found, fix=f"rm -f {file.path}")
+            yield Seen(file.path, found, fix='`rm -f "$path"`')
         elif "curtin" in name or ("installer" in name and file.values and not isinstance(network, dict)):
-            yield Seen(file.path, "written by an installer", fix=f"rm -f {file.path}")
+            yield Seen(file.path, "written by an installer", fix='`rm -f "$path"`')
 
 
 def find_preserve_hostname(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -177,7 +177,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="the clone ignores its ipconfig and keeps the builder's network configuration",
-        fix="grep -rlE 'config: *disabled' /etc/cloud/cloud.cfg.d  # and remove the file; or network-config=disabled",
+        fix="`grep -rlE 'config: *disabled' /etc/cloud/cloud.cfg.d`, and remove the file; or network-config=disabled",
         find=find_network_disabled,
         profiles=MACHINES,
     ),
@@ -186,7 +186,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
         why="a clone takes the installed machine's data instead of its own: users, password, name, disk and network",
-        fix="cd /etc/cloud/cloud.cfg.d && rm -f *installer*.cfg *curtin*.cfg; cloud-init clean --logs --seed",
+        fix="`cd /etc/cloud/cloud.cfg.d && rm -f *installer*.cfg *curtin*.cfg; cloud-init clean --logs --seed`",
         find=find_installer_config,
         profiles=MACHINES,
     ),
@@ -195,7 +195,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="every clone keeps the template's name",
-        fix="sed -i '/^preserve_hostname/d' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg",
+        fix="`sed -i '/^preserve_hostname/d' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg`",
         find=find_preserve_hostname,
         profiles=MACHINES,
     ),
@@ -204,7 +204,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="credentials in the image open every clone, and a list without default loses the user that clones expect",
-        fix="grep -nE 'passwd|password|ssh_|users:' -r /etc/cloud  # and move these lines to the clones' user-data",
+        fix="`grep -nE 'passwd|password|ssh_|users:' -r /etc/cloud`, and move these lines to the clones' user-data",
         find=find_users,
         profiles=CLONES_TOO,
     ),
@@ -213,7 +213,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="cloud-init skips a file it cannot read, so what it should set is silently missing",
-        fix="cloud-init schema -c FILE  # names the place to mend",
+        fix="`cloud-init schema -c FILE`, names the place to mend",
         find=find_unreadable_config,
         profiles=(Profile.TEMPLATE, Profile.CLONE),
     ),
@@ -222,7 +222,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
         why="that part of a clone's first boot is silently missing",
-        fix="apt-get install --reinstall -o Dpkg::Options::=--force-confask cloud-init  # or restore the lists",
+        fix="`apt-get install --reinstall -o Dpkg::Options::=--force-confask cloud-init`, or restore the lists",
         find=find_missing_modules,
         profiles=MACHINES,
     ),
@@ -231,7 +231,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
         why="host keys that were left in the image are kept by every clone",
-        fix="sed -i '/^ssh_deletekeys/d' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg",
+        fix="`sed -i '/^ssh_deletekeys/d' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg`",
         find=find_deletekeys,
         profiles=MACHINES,
     ),
@@ -240,7 +240,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="cloud-init takes the old instance for the current one and does nothing on a clone",
-        fix="sed -i '/^manual_cache_clean/d' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg; cloud-init clean",
+        fix="`sed -i '/^manual_cache_clean/d' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg; cloud-init clean`",
         find=find_manual_clean,
         profiles=MACHINES,
     ),

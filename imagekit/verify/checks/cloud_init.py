@@ -93,7 +93,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="without it a clone gets no user, key, name or address",
-        fix="apt install cloud-init",
+        fix="`apt install cloud-init`",
         find=find_installed,
         profiles=MACHINES,
     ),
@@ -102,8 +102,10 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="the clone boots normally, but without its user, key, name and address, and nothing reports an error",
-        fix="rm -f /etc/cloud/cloud-init.disabled; systemctl unmask cloud-init-local cloud-config cloud-final;"
-        " systemctl enable cloud-init-local cloud-config cloud-final",
+        fix=(
+            "`rm -f /etc/cloud/cloud-init.disabled; systemctl unmask cloud-init-local cloud-config cloud-final; "
+            "systemctl enable cloud-init-local cloud-config cloud-final`"
+        ),
         find=find_disabled,
         profiles=MACHINES,
     ),
@@ -112,7 +114,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="Proxmox's cloud-init drive is read only by NoCloud or ConfigDrive; a list without them ignores it",
-        fix="echo 'datasource_list: [NoCloud, ConfigDrive, None]' > /etc/cloud/cloud.cfg.d/99_datasource.cfg",
+        fix="`echo 'datasource_list: [NoCloud, ConfigDrive, None]' > /etc/cloud/cloud.cfg.d/99_datasource.cfg`",
         find=find_datasource,
         profiles=MACHINES,
     ),
@@ -121,7 +123,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
         why="a clone without its drive runs cloud-init with no data and reports success, or never looks for the drive",
-        fix="rm -f /etc/cloud/ds-identify.cfg",
+        fix="`rm -f /etc/cloud/ds-identify.cfg`",
         find=find_detection_policy,
         profiles=MACHINES,
     ),

@@ -75,10 +75,10 @@ def find_clean_hooks(view: View, _policy: Policy) -> Iterator[Seen]:
     """
     for hook in read_clean_hooks(view):
         if not hook.executable:
-            yield Seen(hook.path, f"mode {hook.mode:04o}: clean skips it", fix=f"chmod +x {hook.path}")
+            yield Seen(hook.path, f"mode {hook.mode:04o}: clean skips it", fix='`chmod +x "$path"`')
         for target in hook.removes:
             if view.tree.lstat(target) is not None:
-                yield Seen(target, f"{hook.path} would have removed it", Severity.FAIL, f"rm -f {target}")
+                yield Seen(target, f"{hook.path} would have removed it", Severity.FAIL, '`rm -f "$path"`')
 
 
 def find_logs(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -138,7 +138,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="work that is done once per instance is skipped on clones, and the state holds the build's user-data",
-        fix="cloud-init clean --logs --seed",
+        fix="`cloud-init clean --logs --seed`",
         find=find_state,
         profiles=EVERYWHERE,
     ),
@@ -147,7 +147,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="what the clone's own data does not set comes from the build's seed, its keys included",
-        fix="cloud-init clean --seed; grep -rl seedfrom /etc/cloud/cloud.cfg.d  # and remove these lines",
+        fix="`cloud-init clean --seed; grep -rl seedfrom /etc/cloud/cloud.cfg.d`, and remove these lines",
         find=find_seed,
         profiles=EVERYWHERE,
     ),
@@ -156,7 +156,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
         why="what installers and packages leave for cloud-init clean to remove stays in every clone",
-        fix="chmod +x /etc/cloud/clean.d/[!R]* && cloud-init clean --logs --seed",
+        fix="`chmod +x /etc/cloud/clean.d/[!R]* && cloud-init clean --logs --seed`",
         find=find_clean_hooks,
         profiles=MACHINES,
     ),
@@ -165,7 +165,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
         why="logs of the build travel with every clone, and cloud-init has written passwords into them",
-        fix="cloud-init clean --logs; rm -f /var/log/cloud-init*.log*",
+        fix="`cloud-init clean --logs; rm -f /var/log/cloud-init*.log*`",
         find=find_logs,
         profiles=EVERYWHERE,
     ),
@@ -174,7 +174,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
         why="clones try to mount the build machine's disks; before 25.2 cloud-init clean does not remove the lines",
-        fix="sed -i '/comment=cloudconfig/d' /etc/fstab",
+        fix="`sed -i '/comment=cloudconfig/d' /etc/fstab`",
         find=find_mounts,
         profiles=MACHINES,
     ),
@@ -183,7 +183,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.CLOUD_INIT,
         why="a clean-up with it removes /etc/machine-id, and a clone whose root starts read-only gets no network",
-        fix="apt install --only-upgrade cloud-init; : > /etc/machine-id",
+        fix="`apt install --only-upgrade cloud-init; : > /etc/machine-id`",
         find=find_old_version,
         profiles=MACHINES,
     ),

@@ -38,7 +38,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.AGENTS,
         why="every clone is the same engine: monitors show one host, and a swarm refuses the second",
-        fix="systemctl stop docker.service docker.socket; rm -f /var/lib/docker/engine-id /etc/docker/key.json",
+        fix="`systemctl stop docker.service docker.socket; rm -f /var/lib/docker/engine-id /etc/docker/key.json`",
         find=look_for_rows(
             CLUSTER_ROWS["docker-identity"], "Look for the Docker engine's id or key, and for a swarm's membership."
         ),
@@ -49,7 +49,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.AGENTS,
         why="containers of the build travel along, with their size and the secrets in their environment",
-        fix="systemctl stop docker.service docker.socket; rm -rf /var/lib/docker/*",
+        fix="`systemctl stop docker.service docker.socket; rm -rf /var/lib/docker/*`",
         find=find_docker_state,
         profiles=COPIED,
     ),
@@ -58,7 +58,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="every clone joins as the same node, and the cluster's keys are in all of them",
-        fix="kubeadm reset --force; rm -rf /etc/kubernetes/pki /var/lib/etcd /etc/cni/net.d/*",
+        fix="`kubeadm reset --force; rm -rf /etc/kubernetes/pki /var/lib/etcd /etc/cni/net.d/*`",
         find=look_for_rows(
             CLUSTER_ROWS["kubernetes-node"], "Look for what kubeadm, the kubelet and etcd keep about a cluster."
         ),
@@ -69,7 +69,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="the server refuses every clone but one, because its node password belongs to another machine",
-        fix="k3s-killall.sh; rm -rf /etc/rancher/node /var/lib/rancher/k3s/server /var/lib/rancher/k3s/agent",
+        fix="`k3s-killall.sh; rm -rf /etc/rancher/node /var/lib/rancher/k3s/server /var/lib/rancher/k3s/agent`",
         find=look_for_rows(CLUSTER_ROWS["k3s-node"], "Look for a node of K3s, RKE2, MicroK8s, k0s or Talos."),
         profiles=COPIED,
     ),
@@ -78,7 +78,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.AGENTS,
         why="members with one id overwrite one another's data",
-        fix="stop the service and remove its data directory",
+        fix='`rm -rf "$path"`, with the service stopped',
         find=look_for_rows(
             CLUSTER_ROWS["cluster-ids"], "Look for ids and keys of databases, brokers and storage clusters."
         ),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from imagekit.verify.secret_patterns import Secret
 
 _PIECE = 64 << 10
-_BUDGET = 512  # pieces, 32 MiB: what a verification that is not deep reads of the free blocks
+_BUDGET = 256  # pieces, 16 MiB: what a verification that is not deep reads of the free blocks
 _WORTH_NOTING = 1 << 20  # bytes; less is what any file that was written and removed leaves
 
 
@@ -27,29 +27,61 @@ def _list_free(view: View) -> "tuple[FreeRange, ...]":
 
 def find_ghost_data(view: View, policy: Policy) -> Iterator[Seen]:
     """Look what free blocks still hold; a deep verification reads all of them, and slack, in search of secrets."""
+    yield from _search_free(view, policy)
+    if blind := _list_blind(view):
+        raise CannotSee(f"which blocks are free is not known for {', '.join(blind[:3])}")
+
+
+def _search_free(view: View, policy: Policy) -> Iterator[Seen]:
     from imagekit.disk.runs import intersect, merge
 
     disk, free = view.disk(), _list_free(view)
-    if not free:
-        raise CannotSee("no filesystem on the disk tells which of its blocks are free")
     places = list(intersect(list(merge((each.offset, each.length) for each in free)), list(merge(disk.data_ranges()))))
     if not policy.deep:
-        used, complete = _sample(view, places)
+        used, step = _sample(view, places)
         if used >= _WORTH_NOTING:
-            about = "" if complete else "at least "
-            yield Seen("free blocks", f"{about}{used / (1 << 20):.0f} MiB of free blocks hold old data")
+            more = f" (in a sample; in all about {_mebibytes(used * step)})" if step > 1 else ""
+            at_least = "at least " if step > 1 else ""
+            yield Seen("free blocks", f"{at_least}{_mebibytes(used)} of free blocks hold old data{more}")
         return
     yield from _search_deeply(view, places, free)
 
 
-def _sample(view: View, places: list[tuple[int, int]]) -> tuple[int, bool]:
-    """Return how many bytes are in use in what was read of ``places``, and whether that was all of it."""
+def _list_blind(view: View) -> list[str]:
+    """Name the partitions with a filesystem whose bitmaps are not read, or are not to be believed as they are."""
+    from imagekit.disk.ext4 import Ext4
+    from imagekit.disk.fat import Fat
+    from imagekit.disk.probe import FilesystemKind
+
+    known = {each.partition for each in _list_free(view)}
+    blind = []
+    for volume in view.volumes():
+        if (volume.partition.number if volume.partition is not None else 0) in known:
+            continue
+        match volume.filesystem:
+            case Ext4() as ext4:
+                full = ext4.free_blocks == 0
+            case Fat() as fat:
+                full = not fat.dirty
+            case _:
+                full = volume.kind in (FilesystemKind.UNKNOWN, FilesystemKind.SWAP, FilesystemKind.LUKS)
+        if not full:
+            blind.append(volume.device)
+    return blind
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
+
+
+def _sample(view: View, places: list[tuple[int, int]]) -> tuple[int, int]:
+    """Return how many bytes are in use in every n-th piece of ``places``, and n: 1 when all of it was read."""
     from imagekit.verify.secret_scan import count_used
 
     disk = view.disk()
     pieces = [(offset + at, min(_PIECE, length - at)) for offset, length in places for at in range(0, length, _PIECE)]
     step = -(-len(pieces) // _BUDGET) or 1
-    return sum(count_used(disk.read(*piece)) for piece in pieces[::step]), step == 1
+    return sum(count_used(disk.read(*piece)) for piece in pieces[::step]), step
 
 
 def _search_deeply(view: View, places: list[tuple[int, int]], free: "tuple[FreeRange, ...]") -> Iterator[Seen]:
@@ -70,7 +102,7 @@ def _search_deeply(view: View, places: list[tuple[int, int]], free: "tuple[FreeR
         for secret in scan_ranges(disk, slack).secrets:
             yield Seen(f"{device}, behind the end of a file at byte {secret.offset}", str(secret), Severity.FAIL)
     if scanned.used_bytes >= _WORTH_NOTING:
-        yield Seen("free blocks", f"{scanned.used_bytes / (1 << 20):.0f} MiB of free blocks hold old data")
+        yield Seen("free blocks", f"{_mebibytes(scanned.used_bytes)} of free blocks hold old data")
 
 
 def _is_constant(disk: "Disk", secret: "Secret") -> bool:
@@ -99,7 +131,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.DISK,
         why="deleted keys and logs can be read from any clone, and old data makes the image larger",
-        fix="fstrim -av, with discard on for the virtual disk; a secret that was found must be replaced as well",
+        fix="`fstrim -av`, with discard on for the virtual disk; a secret that was found must be replaced as well",
         find=find_ghost_data,
         profiles=(*MACHINES, Profile.SD_IMAGE),
     ),

@@ -171,7 +171,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.DISK,
         why="firmware or growpart refuses the disk",
-        fix="sgdisk -e repairs the backup; otherwise build the disk again",
+        fix="`sgdisk -e` repairs the backup; otherwise build the disk again",
         find=find_table_problems,
         profiles=(Profile.TEMPLATE, Profile.SD_IMAGE),
     ),

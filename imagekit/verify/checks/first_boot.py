@@ -62,7 +62,7 @@ CHECKS: tuple[Check, ...] = (
         severity=Severity.FAIL,
         subject=Subject.BOOT,
         why="SELinux forbids login and sshd to read files without their label, so nobody can log in",
-        fix="touch /.autorelabel (or setfiles -F /etc/selinux/targeted/contexts/files/file_contexts /)",
+        fix="`touch /.autorelabel` (or setfiles -F /etc/selinux/targeted/contexts/files/file_contexts /)",
         find=find_missing_labels,
         profiles=MACHINES,
     ),
@@ -71,8 +71,10 @@ CHECKS: tuple[Check, ...] = (
         severity=Severity.FAIL,
         subject=Subject.BOOT,
         why="the first boot stops at questions on a console that nobody sees",
-        fix="rm -f /.unconfigured /etc/reconfigSys; "
-        "systemctl disable initial-setup.service gnome-initial-setup.service oem-config.service",
+        fix=(
+            "`rm -f /.unconfigured /etc/reconfigSys; "
+            "systemctl disable initial-setup.service gnome-initial-setup.service oem-config.service`"
+        ),
         find=find_setup_prompts,
         profiles=(Profile.TEMPLATE, Profile.CLONE),
     ),

@@ -33,7 +33,7 @@ def find_host_keys(view: View, policy: Policy) -> Iterator[Seen]:
     if policy.profile is Profile.CLONE:
         _need_server(view)
         if not any(keys.values()):
-            yield Seen(_SSH, "a running machine without a host key", fix="ssh-keygen -A && systemctl restart ssh")
+            yield Seen(_SSH, "a running machine without a host key", fix="`ssh-keygen -A && systemctl restart ssh`")
         return
     for path, private in keys.items():
         base = path.removesuffix(".pub").removesuffix("-cert")
@@ -98,7 +98,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.SSH,
         why="whoever has one clone's key can impersonate all of them",
-        fix="rm -f /etc/ssh/ssh_host_*",
+        fix="`rm -f /etc/ssh/ssh_host_*`",
         find=find_host_keys,
         profiles=ALL_PROFILES,
         never_published=True,
@@ -108,7 +108,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.SSH,
         why="sshd without host keys does not start, so the clone cannot be reached",
-        fix="systemctl enable cloud-init-local.service  # or a unit that runs ssh-keygen -A",
+        fix="`systemctl enable cloud-init-local.service`, or a unit that runs ssh-keygen -A",
         find=find_key_regeneration,
         profiles=MACHINES,
     ),

@@ -52,7 +52,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.HYPERVISOR,
         why="Proxmox gets no address from the clone, cannot shut it down cleanly, and cannot freeze it for backups",
-        fix="apt install qemu-guest-agent; systemctl unmask qemu-guest-agent",
+        fix="`apt install qemu-guest-agent; systemctl unmask qemu-guest-agent`",
         find=find_guest_agent,
         profiles=MACHINES,
     ),

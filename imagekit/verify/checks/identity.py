@@ -89,7 +89,7 @@ def find_iscsi_initiator(view: View, _policy: Policy) -> Iterator[Seen]:
                 _INITIATOR,
                 f"initiator {value.strip()[:12]}…{', and boot starts iscsid' if used else ''}",
                 Severity.FAIL if used else None,
-                f"rm -f {_INITIATOR}" if is_redhat else None,
+                f"`rm -f {_INITIATOR}`" if is_redhat else None,
             )
 
 
@@ -168,8 +168,10 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.IDENTITY,
         why="all clones start their random numbers from the same seed",
-        fix="rm -f /var/lib/systemd/random-seed /var/lib/random-seed /var/lib/urandom/random-seed"
-        " /boot/efi/loader/random-seed /efi/loader/random-seed /boot/loader/random-seed",
+        fix=(
+            "`rm -f /var/lib/systemd/random-seed /var/lib/random-seed /var/lib/urandom/random-seed "
+            "/boot/efi/loader/random-seed /efi/loader/random-seed /boot/loader/random-seed`"
+        ),
         find=find_random_seed,
         profiles=_EVERY_IMAGE,
     ),
@@ -178,7 +180,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.IDENTITY,
         why="one clone's key opens the sealed credentials of all of them",
-        fix="rm -f /var/lib/systemd/credential.secret  # what was sealed with it is lost",
+        fix="`rm -f /var/lib/systemd/credential.secret`, what was sealed with it is lost",
         find=find_credential_secret,
         profiles=_EVERY_IMAGE,
     ),
@@ -187,7 +189,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.IDENTITY,
         why="clones share the number by which ZFS tells whose pool it is, so a pool can be imported twice",
-        fix="rm -f /etc/hostid  # and run zgenhostid on each clone's first boot",
+        fix="`rm -f /etc/hostid`, and run zgenhostid on each clone's first boot",
         find=find_hostid,
         profiles=_EVERY_IMAGE,
     ),
@@ -196,7 +198,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.IDENTITY,
         why="two machines with one initiator name write to one LUN and destroy its filesystem",
-        fix="echo GenerateName=yes > /etc/iscsi/initiatorname.iscsi",
+        fix="`echo GenerateName=yes > /etc/iscsi/initiatorname.iscsi`",
         find=find_iscsi_initiator,
         profiles=(*MACHINES, Profile.SD_IMAGE),
     ),
@@ -205,7 +207,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.IDENTITY,
         why="storage over fabrics takes all clones for one host",
-        fix="rm -f /etc/nvme/hostid /etc/nvme/hostnqn  # and run nvme gen-hostnqn on each clone's first boot",
+        fix="`rm -f /etc/nvme/hostid /etc/nvme/hostnqn`, and run nvme gen-hostnqn on each clone's first boot",
         find=find_nvme_host,
         profiles=(*MACHINES, Profile.SD_IMAGE),
     ),
@@ -214,7 +216,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.IDENTITY,
         why="the build machine's name shows up in DHCP and logs until cloud-init renames the clone",
-        fix=": > /etc/hostname",
+        fix="`: > /etc/hostname`",
         find=find_hostname,
         profiles=MACHINES,  # a container's is written by its host, a card's comes from its configuration
     ),
@@ -223,7 +225,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.IDENTITY,
         why="the clone calls itself by another machine's name, or keeps addresses of the build's network",
-        fix="printf '127.0.0.1 localhost\\n::1 localhost ip6-localhost ip6-loopback\\n' > /etc/hosts",
+        fix="`printf '127.0.0.1 localhost\\n::1 localhost ip6-localhost ip6-loopback\\n' > /etc/hosts`",
         find=find_hosts,
         profiles=(Profile.TEMPLATE, Profile.CLONE),
     ),
@@ -232,7 +234,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.IDENTITY,
         why="it tells where the build machine stands and what it is for",
-        fix="rm -f /etc/machine-info",
+        fix="`rm -f /etc/machine-info`",
         find=find_machine_info,
         profiles=_EVERY_IMAGE,
     ),
@@ -241,7 +243,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.IDENTITY,
         why="nobody can tell from a clone which image it was made from",
-        fix="echo 'build_name: NAME' > /etc/cloud/build.info",
+        fix="`echo 'build_name: NAME' > /etc/cloud/build.info`",
         find=find_missing_stamp,
         profiles=CLONES_TOO,
     ),

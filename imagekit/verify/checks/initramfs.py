@@ -129,8 +129,10 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.BOOT,
         why="the clone's kernel does not find its root on a virtio disk and stops in the initramfs shell",
-        fix="echo MODULES=most > /etc/initramfs-tools/conf.d/modules && update-initramfs -u"
-        " (Fedora, RHEL: dracut --force --no-hostonly)",
+        fix=(
+            "`echo MODULES=most > /etc/initramfs-tools/conf.d/modules && "
+            "update-initramfs -u` (Fedora, RHEL: dracut --force --no-hostonly)"
+        ),
         find=find_missing_drivers,
         profiles=MACHINES,
     ),
@@ -139,7 +141,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.SECRETS,
         why="what was copied into the initrd at build time stays there when /etc is cleaned, and every clone has it",
-        fix="remove it from /etc, then update-initramfs -u (Fedora, RHEL: dracut --force)",
+        fix="`update-initramfs -u`, after removing it from /etc (Fedora, RHEL: `dracut --force`)",
         find=find_initramfs_secrets,
         profiles=MACHINES,
     ),

@@ -25,10 +25,10 @@ def find_failed_units(view: View, _policy: Policy) -> Iterator[Seen]:
         yield Seen(unit, "the unit has failed", fix=f"journalctl -b -u {quote(unit)}")
     match live.system_state:
         case "degraded" | "maintenance" if not live.failed_units:
-            yield Seen("systemd", f"the machine is in state {live.system_state}", fix="systemctl --failed")
+            yield Seen("systemd", f"the machine is in state {live.system_state}", fix="`systemctl --failed`")
         case state if state in _UNSETTLED:
             found = f"the machine is {state}: what fails later is not seen"
-            yield Seen("systemd", found, Severity.WARN, "systemctl is-system-running --wait")
+            yield Seen("systemd", found, Severity.WARN, "`systemctl is-system-running --wait`")
         case "" | "offline" | "unknown" if not live.failed_units:
             raise CannotSee("systemd does not say how the machine is")
 
@@ -42,7 +42,7 @@ def find_cloud_init_trouble(view: View, _policy: Policy) -> Iterator[Seen]:
     if "error" in words or "degraded" in words:
         yield Seen(_CLOUD_LOG, "; ".join((f"cloud-init ended as {live.cloud_init!r}", *live.cloud_init_errors)))
     elif "running" in words or "not" in words:
-        yield Seen(_CLOUD_LOG, f"cloud-init is {live.cloud_init!r}", Severity.WARN, "cloud-init status --wait")
+        yield Seen(_CLOUD_LOG, f"cloud-init is {live.cloud_init!r}", Severity.WARN, "`cloud-init status --wait`")
 
 
 def find_ungrown_root(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -75,7 +75,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.BOOT,
         why="the machine came up without a part of what it is for",
-        fix="systemctl --failed; mend the unit, then systemctl reset-failed",
+        fix="`systemctl --failed`; mend the unit, then systemctl reset-failed",
         find=find_failed_units,
         profiles=_RUNNING,
     ),
@@ -84,7 +84,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.CLOUD_INIT,
         why="users, keys or network of this machine may not be what its cloud-init data asks for",
-        fix="cloud-init status --long; cloud-init analyze show",
+        fix="`cloud-init status --long; cloud-init analyze show`",
         find=find_cloud_init_trouble,
         profiles=_RUNNING,
     ),
@@ -93,7 +93,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.DISK,
         why="the machine runs full at the template's size, with space left on its disk",
-        fix="for name in growpart resizefs; do cloud-init single --name $name --frequency always; done",
+        fix="`for name in growpart resizefs; do cloud-init single --name $name --frequency always; done`",
         find=find_ungrown_root,
         profiles=_RUNNING,
     ),
@@ -102,7 +102,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.SSH,
         why="the server lets in by ways that the files under /etc/ssh forbid",
-        fix="sshd -T | grep -Ei 'password|rootlogin'; systemctl restart ssh.service",
+        fix="`sshd -T | grep -Ei 'password|rootlogin'; systemctl restart ssh.service`",
         find=find_sshd_in_effect,
         profiles=_RUNNING,
     ),

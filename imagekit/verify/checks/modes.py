@@ -41,7 +41,7 @@ def find_modes(view: View, policy: Policy) -> Iterator[Seen]:
     yield from _find_open_ssh(view)
     for path, node in files.entries:
         if path.startswith("/etc/") and path not in _SECRET_FILES and _can_all_write(node):
-            yield Seen(path, f"mode {node.mode:04o}: everybody may change it", fix=f"chmod o-w {path}")
+            yield Seen(path, f"mode {node.mode:04o}: everybody may change it", fix='`chmod o-w "$path"`')
     files.need_all("/etc", "/root", "/home")
 
 
@@ -59,7 +59,7 @@ def _find_open_keys(view: View, paths: list[str], groups: set[int]) -> Iterator[
             continue
         by_group = node.mode & _GROUP_AND_OTHERS & ~_OTHERS_ALL
         if node.mode & _OTHERS_ALL or (by_group and (by_group != _GROUP_READ or node.gid not in groups)):
-            yield Seen(path, f"mode {node.mode:04o}: a private key for others to read", fix=f"chmod 600 {path}")
+            yield Seen(path, f"mode {node.mode:04o}: a private key for others to read", fix='`chmod 600 "$path"`')
 
 
 def _find_open_ssh(view: View) -> Iterator[Seen]:
@@ -71,10 +71,10 @@ def _find_open_ssh(view: View) -> Iterator[Seen]:
             continue
         refused = _GROUP_AND_OTHERS if home == "/root" else _GROUP_WRITE | _OTHERS_WRITE
         if node.mode & refused:
-            yield Seen(directory, f"mode {node.mode:04o}", fix=f"chmod 700 {directory}")
+            yield Seen(directory, f"mode {node.mode:04o}", fix='`chmod 700 "$path"`')
         for path, file in view.children(directory):
             if file.type is FileType.FILE and file.mode & (_GROUP_WRITE | _OTHERS_WRITE):
-                yield Seen(path, f"mode {file.mode:04o}: others may change it", fix=f"chmod 600 {path}")
+                yield Seen(path, f"mode {file.mode:04o}: others may change it", fix='`chmod 600 "$path"`')
 
 
 def _can_all_write(node: Node) -> bool:
@@ -89,7 +89,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.ACCOUNTS,
         why="any account on the clone, a service's too, can become root or take a key",
-        fix="chown root:shadow /etc/shadow /etc/gshadow && chmod 640 /etc/shadow /etc/gshadow",
+        fix="`chown root:shadow /etc/shadow /etc/gshadow && chmod 640 /etc/shadow /etc/gshadow`",
         find=find_modes,
         profiles=ALL_PROFILES,
     ),

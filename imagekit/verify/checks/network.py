@@ -136,7 +136,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.NETWORK,
         why="a clone has another MAC and NIC name: no network, or two clones on one address",
-        fix="delete the file and let cloud-init write it; match NICs by type or pattern",
+        fix='`rm -rf "$path"` and let cloud-init write it; match network cards by type or pattern',
         find=find_bound,
         profiles=MACHINES,
     ),
@@ -145,7 +145,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.NETWORK,
         why="cloud-init writes a network configuration that no service reads",
-        fix="systemctl enable systemd-networkd, or install netplan.io",
+        fix="`systemctl enable systemd-networkd`, or install netplan.io",
         find=find_renderer,
         profiles=MACHINES,
     ),
@@ -154,7 +154,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.NETWORK,
         why="clones ask the build network's name servers",
-        fix="ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf, or remove the file",
+        fix="`ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf`, or remove the file",
         find=find_resolv_conf,
         profiles=MACHINES,
     ),
@@ -163,8 +163,10 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.NETWORK,
         why="what was written for the build machine is merged with what cloud-init writes for the clone",
-        fix="rm -f /etc/netplan/50-cloud-init.yaml /etc/netplan/00-installer-config.yaml "
-        "/etc/network/interfaces.d/50-cloud-init* /etc/systemd/network/10-cloud-init-*",
+        fix=(
+            "`rm -f /etc/netplan/50-cloud-init.yaml /etc/netplan/00-installer-config.yaml "
+            "/etc/network/interfaces.d/50-cloud-init* /etc/systemd/network/10-cloud-init-*`"
+        ),
         find=find_generated,
         profiles=EVERYWHERE,
     ),
@@ -173,8 +175,10 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.NETWORK,
         why="the clone boots and has no address",
-        fix="printf '[Match]\\nName=en* eth*\\n[Network]\\nDHCP=yes\\n' > /etc/systemd/network/80-dhcp.network"
-        " && systemctl enable systemd-networkd",
+        fix=(
+            "`printf '[Match]\\nName=en* eth*\\n[Network]\\nDHCP=yes\\n' > /etc/systemd/network/80-dhcp.network && "
+            "systemctl enable systemd-networkd`"
+        ),
         find=find_no_network,
         profiles=MACHINES,
     ),
@@ -183,7 +187,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.NETWORK,
         why="the clone's NIC has another MAC and gets another name than the one that is configured",
-        fix="rm -f /etc/udev/rules.d/70-persistent-net.rules, and the .link files named here",
+        fix="`rm -f /etc/udev/rules.d/70-persistent-net.rules`, and the .link files named here",
         find=find_udev_names,
         profiles=MACHINES,
     ),
@@ -201,7 +205,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.NETWORK,
         why="every boot waits two minutes for a network that systemd-networkd does not set up",
-        fix=f"systemctl disable {_WAIT}",
+        fix=f"`systemctl disable {_WAIT}`",
         find=find_wait_online,
         profiles=MACHINES,
     ),

@@ -68,9 +68,7 @@ def find_package_state(view: View, _policy: Policy) -> Iterator[Seen]:
     for directory in rpm:
         for path, _ in view.children(directory):
             if path.rsplit("/", 1)[-1].startswith("__db."):
-                yield Seen(
-                    path, "a lock region that rpm left", Severity.WARN, f"rm -f {directory}/__db.*; rpm --rebuilddb"
-                )
+                yield Seen(path, "a lock region that rpm left", Severity.WARN, '`rm -f "$path"; rpm --rebuilddb`')
     for name, status in read_package_states(view).items():
         words = status.split()
         if words[-1] not in _SETTLED or "reinstreq" in words:
@@ -128,11 +126,11 @@ def find_build_leftovers(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for what builders put into a tree to keep services still, and dpkg fast, while they work."""
     for path in ("/usr/sbin/policy-rc.d", "/usr/local/sbin/policy-rc.d"):
         if view.tree.lstat(path) is not None:
-            yield Seen(path, "keeps packages from starting their services", fix=f"rm {path}")
+            yield Seen(path, "keeps packages from starting their services", fix='`rm -f "$path"`')
     places = {view.tree.resolve(path) or path: severity for path, severity in _LEFTOVERS}  # /sbin is often /usr/sbin
     for path, severity in places.items():
         if view.tree.lstat(path) is not None:
-            yield Seen(path, "left by the build", severity, f"rm {quote(path)}")
+            yield Seen(path, "left by the build", severity, '`rm -rf "$path"`')
     for path, name in _find_diverted_starters(view):
         fix = f"dpkg-divert --rename --remove {quote(path)}"
         yield Seen("/var/lib/dpkg/diversions", f"{name} is diverted: a dummy is in its place", Severity.WARN, fix)
@@ -163,7 +161,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.PACKAGES,
         why="apt stops on every clone until the package is finished",
-        fix="dpkg --configure -a; apt-get -f install",
+        fix="`dpkg --configure -a; apt-get -f install`",
         find=find_package_state,
         profiles=CLONES_TOO,
     ),
@@ -181,7 +179,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.PACKAGES,
         why="package lists and archives are stale on the clone and make the image larger",
-        fix="apt-get clean; rm -rf /var/lib/apt/lists/*",
+        fix="`apt-get clean; rm -rf /var/lib/apt/lists/*`",
         find=find_apt_lists,
         profiles=EVERYWHERE,
     ),
@@ -190,7 +188,7 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.PACKAGES,
         why="services do not start after an installation on a clone, or dpkg loses files in a power cut",
-        fix="remove the file",
+        fix='`rm -rf "$path"`',
         find=find_build_leftovers,
         profiles=CLONES_TOO,
     ),

@@ -1,7 +1,6 @@
 """Checks that are nothing but a table: places that hold a machine's identity, looked up row by row."""
 
 from collections.abc import Iterator, Sequence
-from shlex import quote
 
 from imagekit.verify.check import Find, Policy, Profile, Seen
 from imagekit.verify.facts.machine_state import Row, find_places
@@ -16,7 +15,7 @@ def look_for_rows(rows: Sequence[Row], looks: str) -> Find:
 
     def find(view: View, _policy: Policy) -> Iterator[Seen]:
         for place in find_places(view, rows):
-            yield Seen(place.path, place.found, place.row.severity, place.row.fix or f"rm -rf {quote(place.path)}")
+            yield Seen(place.path, place.found, place.row.severity, place.row.fix or '`rm -rf "$path"`')
 
     find.__doc__ = looks
     return find

@@ -99,7 +99,7 @@ def find_logs(view: View, _policy: Policy) -> Iterator[Seen]:
     for path in _LOGIN_DATABASES:
         database = view.tree.stat(path)
         if database is not None and database.type is FileType.FILE and database.size:
-            yield Seen(path, f"{database.size} bytes", fix=f"rm {path}")
+            yield Seen(path, f"{database.size} bytes", fix='`rm -f "$path"`')
 
 
 def find_journal(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -123,7 +123,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.TRACES,
         why="commands of the build, sometimes with passwords in them, can be read on every clone",
-        fix="unset HISTFILE; rm -f /root/.*_history /home/*/.*_history",
+        fix="`unset HISTFILE; rm -f /root/.*_history /home/*/.*_history`",
         find=find_shell_history,
         profiles=COPIED,
     ),
@@ -132,7 +132,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.TRACES,
         why="build scripts stay behind here, often with secrets",
-        fix="find /tmp /var/tmp -mindepth 1 -delete",
+        fix="`find /tmp /var/tmp -mindepth 1 -delete`",
         find=find_tmp_contents,
         profiles=COPIED,
     ),
@@ -141,7 +141,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.TRACES,
         why="logs name people, addresses and commands of the build",
-        fix="find /var/log -type f -not -path '/var/log/journal/*' -exec truncate -s 0 {} +",
+        fix="`find /var/log -type f -not -path '/var/log/journal/*' -exec truncate -s 0 {} +`",
         find=find_logs,
         profiles=COPIED,
     ),
@@ -150,7 +150,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.TRACES,
         why="the journal names people, addresses and commands of the build, and files every message under the old id",
-        fix="journalctl --flush --rotate; journalctl --vacuum-time=1s; rm -rf /var/log/journal/*",
+        fix="`journalctl --flush --rotate; journalctl --vacuum-time=1s; rm -rf /var/log/journal/*`",
         find=find_journal,
         profiles=COPIED,
     ),

@@ -24,10 +24,10 @@ def find_twins(view: View, _policy: Policy) -> Iterator[Seen]:
             yield Seen(f"/etc/ssh/ssh_host_{key.split()[0]}", f"both machines show {key}", fix=fix)
     if live.product_uuid and live.product_uuid == twin.product_uuid:
         found = f"both machines have the SMBIOS UUID {live.product_uuid}"
-        yield Seen("/sys/class/dmi/id/product_uuid", found, fix="qm set VMID --smbios1 uuid=$(uuidgen)")
+        yield Seen("/sys/class/dmi/id/product_uuid", found, fix="`qm set VMID --smbios1 uuid=$(uuidgen)`")
     if live.hostname and live.hostname == twin.hostname:
         yield Seen(
-            "/etc/hostname", f"both machines are called {live.hostname}", Severity.WARN, "hostnamectl hostname NAME"
+            "/etc/hostname", f"both machines are called {live.hostname}", Severity.WARN, "`hostnamectl hostname NAME`"
         )
     for address in live.addresses:
         if address in twin.addresses and not address.lower().startswith("fe80:"):
@@ -51,8 +51,9 @@ CHECKS = (
         severity=Severity.FAIL,
         subject=Subject.IDENTITY,
         why="two machines with one identity get one address, one place in the logs, and each other's trust",
-        fix="rm /etc/machine-id; systemd-machine-id-setup; reboot",
+        fix="`rm /etc/machine-id; systemd-machine-id-setup; reboot`",
         find=find_twins,
         profiles=(Profile.CLONE,),
+        applies=lambda view: view.has_twin,
     ),
 )

@@ -113,13 +113,15 @@ def find_old_kernels(view: View, policy: Policy) -> Iterator[Seen]:
     if policy.profile is not Profile.CLONE:  # there, apt keeps the kernel that runs and the one before it
         for path, order in kernels.items():
             if order < newest:
-                yield Seen(path, f"one of {len(kernels)} kernels, and not the newest", fix="apt-get --purge autoremove")
+                yield Seen(
+                    path, f"one of {len(kernels)} kernels, and not the newest", fix="`apt-get --purge autoremove`"
+                )
     entry = read_default_entry(view)
     if entry is None:
         return
     started = _order_kernel(view.tree.resolve(entry.kernel) or entry.kernel)
     if started and started < newest:
-        yield Seen(entry.path, f"starts {entry.kernel}, which is not the newest kernel", Severity.WARN, "update-grub")
+        yield Seen(entry.path, f"starts {entry.kernel}, which is not the newest kernel", Severity.WARN, "`update-grub`")
 
 
 def _is_kernel(path: str, kind: FileType) -> bool:
@@ -143,7 +145,7 @@ def find_auto_updates(view: View, _policy: Policy) -> Iterator[Seen]:
     for name in (*_TIMERS, *_DNF_TIMERS):
         unit = find_unit(view, name)
         if unit is not None and unit.masked:
-            yield Seen(unit.path, "the timer is masked", fix=f"systemctl unmask {name}")
+            yield Seen(unit.path, "the timer is masked", fix=f"`systemctl unmask {name}`")
     settings = {option.name.lower(): option for option in read_apt_options(view)}
     wanted = settings.get("apt::periodic::unattended-upgrade")
     if wanted is not None and _is_set(wanted.value):
@@ -182,21 +184,26 @@ def find_time_sync(view: View, policy: Policy) -> Iterator[Seen]:
             raise CannotSee("the image has no systemd")
         yield _describe_clocks(units)
     if any(line.strip() == "LOCAL" for line in view.lines("/etc/adjtime")[:3]):
-        yield Seen("/etc/adjtime", "the hardware clock is taken for local time", fix="timedatectl set-local-rtc 0")
+        yield Seen("/etc/adjtime", "the hardware clock is taken for local time", fix="`timedatectl set-local-rtc 0`")
     target = view.tree.readlink("/etc/localtime")
     if target is not None and view.tree.names(_ZONES) and not view.exists("/etc/localtime"):
         yield Seen(
-            "/etc/localtime", f"a link to {target}, which does not exist", Severity.INFO, "timedatectl set-timezone UTC"
+            "/etc/localtime",
+            f"a link to {target}, which does not exist",
+            Severity.INFO,
+            "`timedatectl set-timezone UTC`",
         )
 
 
 def _describe_clocks(units: list[Unit]) -> Seen:
     if not units:
-        return Seen("/usr/lib/systemd/system", "no time service is installed", fix="apt-get install systemd-timesyncd")
+        return Seen(
+            "/usr/lib/systemd/system", "no time service is installed", fix="`apt-get install systemd-timesyncd`"
+        )
     unit = units[0]
     name = unit.name
     state = "masked" if unit.masked else "not enabled"
-    return Seen(unit.path, f"the time service is {state}", fix=f"systemctl unmask {name}; systemctl enable {name}")
+    return Seen(unit.path, f"the time service is {state}", fix=f"`systemctl unmask {name}; systemctl enable {name}`")
 
 
 def find_local_authorities(view: View, _policy: Policy) -> Iterator[Seen]:
@@ -229,7 +236,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.PACKAGES,
         why="the package gets no security updates on any clone",
-        fix="apt-mark unhold $(apt-mark showhold)",
+        fix="`apt-mark unhold $(apt-mark showhold)`",
         find=find_package_holds,
         profiles=CLONES_TOO,
     ),
@@ -238,7 +245,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.PACKAGES,
         why="clones start without the fixes published since, and their first update is long",
-        fix="apt-get update && apt-get dist-upgrade, or build the template again",
+        fix="`apt-get update && apt-get dist-upgrade`, or build the template again",
         find=find_package_age,
         profiles=EVERYWHERE,
     ),
@@ -247,7 +254,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.PACKAGES,
         why="old kernels make the image larger, and a clone that starts one runs without the newest one's fixes",
-        fix="apt-get --purge autoremove",
+        fix="`apt-get --purge autoremove`",
         find=find_old_kernels,
         profiles=(Profile.TEMPLATE, Profile.CLONE),
     ),
@@ -256,7 +263,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.PACKAGES,
         why="whoever reads the settings believes that clones update themselves, or that they do not",
-        fix="apt-get install unattended-upgrades; systemctl unmask apt-daily.timer apt-daily-upgrade.timer",
+        fix="`apt-get install unattended-upgrades; systemctl unmask apt-daily.timer apt-daily-upgrade.timer`",
         find=find_auto_updates,
         profiles=CLONES_TOO,
     ),
@@ -265,7 +272,7 @@ CHECKS = (
         severity=Severity.WARN,
         subject=Subject.PACKAGES,
         why="with a clock that drifts, TLS and signed package lists are refused",
-        fix="systemctl enable systemd-timesyncd.service",
+        fix="`systemctl enable systemd-timesyncd.service`",
         find=find_time_sync,
         profiles=CLONES_TOO,
     ),
@@ -274,7 +281,7 @@ CHECKS = (
         severity=Severity.INFO,
         subject=Subject.PACKAGES,
         why="whoever owns the authority can read the TLS traffic of every clone",
-        fix="rm the certificate unless it is intended; update-ca-certificates --fresh || update-ca-trust",
+        fix="`rm the certificate unless it is intended; update-ca-certificates --fresh || update-ca-trust`",
         find=find_local_authorities,
         profiles=(*EVERYWHERE, Profile.SD_IMAGE),
     ),

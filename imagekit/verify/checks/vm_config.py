@@ -181,7 +181,7 @@ def find_vm_tags(view: View, _policy: Policy) -> Iterator[Seen]:
 
 
 def _check(id: str, severity: Severity, why: str, fix: str, find: Callable[[View, Policy], Iterator[Seen]]) -> Check:  # noqa: A002 - the name that it has in Check
-    return Check(id, severity, Subject.VM_CONFIG, why, fix, find)
+    return Check(id, severity, Subject.VM_CONFIG, why, fix, find, applies=lambda view: view.has_vm_config)
 
 
 CHECKS = (

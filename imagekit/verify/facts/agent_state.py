@@ -23,7 +23,7 @@ _VAULT_FILE = r"\A\$ANSIBLE_VAULT;"
 _PRO_TOKEN = _line(r"[\w-]{0,32}token[\w-]{0,32}[ \t]*:[ \t]*[\"']?[\w-]{8}")
 _RUNNER = r"(?i)\"(?:agentId|uuid|token|poolId)\"\s*:"
 _BUILDKITE_TOKEN = _line(r"token[ \t]*=[ \t]*\"?(?!xxx)[^\s\"]{6}")
-_UNREGISTER = "gitlab-runner unregister --all-runners"
+_UNREGISTER = "`gitlab-runner unregister --all-runners`"
 
 _RUNNER_HOMES = ("~", "~/*", "/opt/*", "/srv/*", "/actions-runner*")
 _RUNNERS = ("act_runner", "act-runner", "forgejo-runner", "gitea-runner", "gitea-runner/*")
@@ -31,7 +31,7 @@ _RUNNERS = ("act_runner", "act-runner", "forgejo-runner", "gitea-runner", "gitea
 AGENT_ROWS: dict[str, tuple[Row, ...]] = {
     "overlay-network": (
         Row("/var/lib/tailscale/tailscaled.state", "a Tailscale node's keys", holds=_ANY_JSON_NAME,
-            fix="tailscale logout; systemctl stop tailscaled; rm -rf /var/lib/tailscale/*"),
+            fix="`tailscale logout; systemctl stop tailscaled; rm -rf /var/lib/tailscale/*`"),
         Row("/var/lib/tailscale/tailscaled.log.conf", "a Tailscale node's log id", _W),
         Row("/etc/wireguard/*.conf", "a WireGuard private key", holds=_WIREGUARD_KEY),
         Row("/etc/wireguard/*key*", "a WireGuard private key", holds=r"\A\s*[A-Za-z0-9+/]{43}=\s*\Z",
@@ -51,7 +51,7 @@ AGENT_ROWS: dict[str, tuple[Row, ...]] = {
         Row("~/.cloudflared/cert.pem", "a Cloudflare account's certificate"),
         Row("~/.cloudflared/*.json", "a Cloudflare tunnel's secret", holds="TunnelSecret"),
         Row("/etc/systemd/system/cloudflared*.service", "a Cloudflare tunnel's token",
-            holds=r"--token[ =]\S{20}", fix="cloudflared service uninstall"),
+            holds=r"--token[ =]\S{20}", fix="`cloudflared service uninstall`"),
         *(Row(f"/etc/{place}/*", "an IPsec private key", holds=_PEM_KEY)
           for place in ("swanctl/private", "swanctl/rsa", "swanctl/ecdsa", "swanctl/pkcs8", "ipsec.d/private")),
         Row("/etc/tinc/*/*_key.priv", "a tinc node's key"),
@@ -73,16 +73,16 @@ AGENT_ROWS: dict[str, tuple[Row, ...]] = {
           for place in ("*", "group_vars/*", "host_vars/*", "group_vars/*/*")),
     ),
     "subscription": (
-        Row("/etc/pki/consumer/*.pem", "a subscribed machine's certificate", fix="subscription-manager clean"),
-        Row("/etc/pki/entitlement/*.pem", "an entitlement", fix="subscription-manager clean"),
+        Row("/etc/pki/consumer/*.pem", "a subscribed machine's certificate", fix="`subscription-manager clean`"),
+        Row("/etc/pki/entitlement/*.pem", "an entitlement", fix="`subscription-manager clean`"),
         Row("/etc/sysconfig/rhn/systemid", "a machine's id at Satellite or SUSE Manager"),
         Row("/var/lib/ubuntu-advantage/private/machine-token.json", "a machine's Ubuntu Pro token",
-            fix="pro detach --assume-yes"),
+            fix="`pro detach --assume-yes`"),
         Row("/etc/ubuntu-advantage/uaclient.conf", "an Ubuntu Pro token", holds=_PRO_TOKEN,
-            fix="sed -i '/token/d' /etc/ubuntu-advantage/uaclient.conf"),
-        Row("/etc/zypp/credentials.d/SCCcredentials", "a machine's account at SUSE", fix="SUSEConnect --cleanup"),
+            fix="`sed -i '/token/d' /etc/ubuntu-advantage/uaclient.conf`"),
+        Row("/etc/zypp/credentials.d/SCCcredentials", "a machine's account at SUSE", fix="`SUSEConnect --cleanup`"),
         Row("/etc/landscape/client.conf", "a Landscape registration key", holds=_line(r"registration_key\s*=\s*\S"),
-            fix="sed -i '/^registration_key/d' /etc/landscape/client.conf"),
+            fix="`sed -i '/^registration_key/d' /etc/landscape/client.conf`"),
         Row("/var/lib/landscape/client/*.bpickle", "a machine's id at Landscape"),
         Row("/etc/insights-client/machine-id", "a machine's id at Insights"),
     ),
@@ -98,7 +98,7 @@ AGENT_ROWS: dict[str, tuple[Row, ...]] = {
         Row("/var/lib/sss/secrets/*", "secrets that sssd keeps"),
         Row("/var/lib/sss/secrets/.secrets.mkey", "the key of sssd's secrets"),
         Row("/etc/ipa/default.conf", "membership of a FreeIPA domain",
-            fix="ipa-client-install --uninstall --unattended"),
+            fix="`ipa-client-install --uninstall --unattended`"),
         Row("/var/lib/samba/private/secrets.tdb", "a machine's account in a domain"),
         Row("/var/lib/samba/secrets.tdb", "a machine's account in a domain"),
         *(Row(place, "a password for the directory", holds=_line(r"ldap_default_authtok[ \t]*=[ \t]*\S"))
@@ -127,9 +127,9 @@ AGENT_ROWS: dict[str, tuple[Row, ...]] = {
           for place in ("/opt/Elastic/Agent", "/etc/elastic-agent", "/var/lib/elastic-agent")),
         Row("/var/osquery/osquery.db/CURRENT", "an osquery host's database"),
         Row("/etc/datadog-agent/datadog.yaml", "a Datadog key", _F, _line(r"api_key:\s*[\"']?[0-9a-f]{32}"),
-            fix="give api_key to the clone: sed -i '/^api_key:/d' /etc/datadog-agent/datadog.yaml"),
+            fix="give api_key to the clone: `sed -i '/^api_key:/d' /etc/datadog-agent/datadog.yaml`"),
         Row("/etc/newrelic-infra.yml", "a New Relic key", _F, _line(r"license_key:\s*\S{20}"),
-            fix="give license_key to the clone: sed -i '/^license_key:/d' /etc/newrelic-infra.yml"),
+            fix="give license_key to the clone: `sed -i '/^license_key:/d' /etc/newrelic-infra.yml`"),
         Row("/var/lib/cmk-agent/registered_connections.json", "a Checkmk agent's keys", _F, _ANY_JSON_NAME),
         Row("/var/lib/icinga2/certs/*.key", "an Icinga node's key", _F),
         Row("/var/lib/monit/id", "a Monit host's id"),
@@ -139,7 +139,7 @@ AGENT_ROWS: dict[str, tuple[Row, ...]] = {
         Row("/var/ossec/etc/client.keys", "a Wazuh agent's key"),
         # Vendor's image step removes the agent's id from it and leaves the customer's: the file cannot tell which.
         Row("/opt/CrowdStrike/falconstore", "a Falcon sensor's store, perhaps with its agent id", _W,
-            fix="/opt/CrowdStrike/falconctl -d -f --aid"),
+            fix="`/opt/CrowdStrike/falconctl -d -f --aid`"),
         Row("/var/lib/teleport/host_uuid", "a Teleport host's id"),
         Row("/var/lib/teleport/proc", "a Teleport agent's identity"),
         Row("/etc/opt/microsoft/mdatp/mdatp_onboard.json", "Defender's onboarding"),
@@ -160,7 +160,7 @@ AGENT_ROWS: dict[str, tuple[Row, ...]] = {
           for place in _RUNNER_HOMES),
         *(Row(f"{place}/.credentials_rsaparams", "a runner's key") for place in _RUNNER_HOMES),
         Row("/etc/buildkite-agent/buildkite-agent.cfg", "a Buildkite token", holds=_BUILDKITE_TOKEN,
-            fix="sed -i '/^token=/d' /etc/buildkite-agent/buildkite-agent.cfg"),
+            fix="`sed -i '/^token=/d' /etc/buildkite-agent/buildkite-agent.cfg`"),
         Row("/etc/woodpecker/*", "a Woodpecker agent's secret", holds=_line(r"WOODPECKER_AGENT_SECRET\s*=\s*\S")),
         Row("/etc/drone-runner*/*", "a Drone runner's secret", holds=_line(r"DRONE_RPC_SECRET\s*=\s*\S")),
         Row("/var/lib/jenkins/secrets/master.key", "a Jenkins controller's key"),
@@ -188,7 +188,7 @@ AGENT_ROWS: dict[str, tuple[Row, ...]] = {
     ),
     "host-counters": (
         Row("/etc/popularity-contest.conf", "a host's id in Debian's package survey",
-            holds=_line(r"MY_HOSTID=[\"']?[0-9a-f]{8}"), fix="sed -i '/^MY_HOSTID=/d' /etc/popularity-contest.conf"),
+            holds=_line(r"MY_HOSTID=[\"']?[0-9a-f]{8}"), fix="`sed -i '/^MY_HOSTID=/d' /etc/popularity-contest.conf`"),
         Row("/var/cache/pollinate/seeded", "the mark that this host was seeded"),
         Row("/var/lib/yum/uuid", "a host's id in Yum's count"),
         Row("/etc/smolt/hw-uuid", "a host's id in Smolt's survey"),

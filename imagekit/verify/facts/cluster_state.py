@@ -11,7 +11,7 @@ _W, _I = Severity.WARN, Severity.INFO
 _NO_ZERO_UUID = r"(?m)^[ \t]*uuid:\s+(?!0{8}-)[0-9a-fA-F]{8}-"
 _TOKEN = r"(?m)^[ \t]*(?:agent-)?token\s*:\s*\S"
 _NUMBER = r"\A\s*\d+\s*\Z"
-_SWARM_FIX = "docker swarm leave --force; systemctl stop docker.service docker.socket; rm -rf /var/lib/docker/swarm"
+_SWARM_FIX = "`docker swarm leave --force; systemctl stop docker.service docker.socket; rm -rf /var/lib/docker/swarm`"
 
 CLUSTER_ROWS: dict[str, tuple[Row, ...]] = {
     "docker-identity": (
@@ -39,7 +39,7 @@ CLUSTER_ROWS: dict[str, tuple[Row, ...]] = {
             for row in (
                 Row(f"/etc/rancher/{name}/{name}.yaml", "an administrator's access to the cluster"),
                 Row(f"/etc/rancher/{name}/config.yaml", "the token that lets a node into the cluster", _W, _TOKEN,
-                    fix=f"give the token to the clone: sed -i '/token:/d' /etc/rancher/{name}/config.yaml"),
+                    fix=f"give the token to the clone: `sed -i '/token:/d' /etc/rancher/{name}/config.yaml`"),
                 *(
                     Row(f"/var/lib/rancher/{name}/server/{part}", "a server's state")
                     for part in ("token", "node-token", "agent-token", "tls", "cred", "db")

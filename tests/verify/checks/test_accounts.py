@@ -37,7 +37,7 @@ def checks_of(tree: Path, policy: Policy | None = None) -> set[str]:
         ("/etc/passwd-", "root:x:0:0:root:/root:/bin/bash\nold:x:1000:1000::/home/old:/bin/sh\n"),
         ("/etc/shadow-", "root:*:19500:0:99999:7:::\nold:!:1::::::\n"),
         ("/etc/passwd.conf", "a=b\n"),
-        ("/var/backups/dpkg.status.1.gz", gzip.compress(b"Package: a\n")),
+        ("/var/backups/dpkg.status.1.gz", gzip.compress(b"Package: a\n", mtime=0)),
         ("/etc/environment", 'PATH="/usr/bin"\nno_proxy=localhost\nhttp_proxy=""\n'),
         ("/etc/wgetrc", "#http_proxy = http://proxy.example:18023/\n#use_proxy = on\npassive_ftp = on\n"),
         ("/etc/apt/auth.conf.d/README", "# nothing\n"),
@@ -82,7 +82,7 @@ def test_hash_of_an_existing_account_in_a_backup_is_its_own(tree: Path) -> None:
     assert checks_of(tree) == {"account-backups"}
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b\x08broken", gzip.compress(bytes(8 << 20)), b""])
+@pytest.mark.parametrize("content", [b"\x1f\x8b\x08broken", gzip.compress(bytes(8 << 20), mtime=0), b""])
 def test_broken_or_swollen_archive_is_harmless(tree: Path, content: bytes) -> None:
     """A damaged or endless archive of account data is a copy, and costs no more than its first MiB."""
     write(tree, "/var/backups/shadow.bak.1.gz", content)

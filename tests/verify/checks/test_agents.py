@@ -93,7 +93,7 @@ def test_runner_in_any_home_is_reported(tree: Path) -> None:
     write(tree, "/home/ci/runner-2/.credentials_rsaparams", "{}")
     (finding,) = [each for each in verify_directory(tree).findings if each.check == "ci-runners"]
     assert finding.path == "/home/ci/runner-2/.credentials_rsaparams"
-    assert finding.fix == "rm -rf /home/ci/runner-2/.credentials_rsaparams"
+    assert finding.fix == '`rm -rf "$path"`'
 
 
 def test_missing_passwd_does_not_hide_roots_state(tree: Path) -> None:

@@ -83,6 +83,21 @@ def retype_esp(disk: Path) -> None:
     partition(disk, [(ESP_OFFSET, ESP_BYTES, "L"), (ROOT_OFFSET, ROOT_BYTES, "L")])
 
 
+def relabel_as_mbr(disk: Path) -> None:
+    """Replace the GPT by an MBR with the same partitions, the root marked as bootable."""
+    size = disk.stat().st_size
+    poke(disk, 0, bytes(34 * 512))
+    poke(disk, size - 33 * 512, bytes(33 * 512))
+    script = "\n".join(
+        (
+            "label: dos",
+            f"start={ESP_OFFSET // 512}, size={ESP_BYTES // 512}, type=ef",
+            f"start={ROOT_OFFSET // 512}, size={ROOT_BYTES // 512}, type=83, bootable",
+        )
+    )
+    run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", os.fspath(disk)], stdin=script.encode())
+
+
 def leave_no_table(disk: Path) -> None:
     """Replace the disk by its root filesystem alone, without a partition table."""
     content = disk.read_bytes()[ROOT_OFFSET : ROOT_OFFSET + ROOT_BYTES]
@@ -97,6 +112,7 @@ def grow_file(disk: Path) -> None:
 
 DISK_DIRT = (
     Dirt("partition-table", "checksum", FAIL, "partition table", lambda disk: poke(disk, 512 + 56, b"\x42")),
+    Dirt("partition-table", "mbr", FAIL, "partition table", relabel_as_mbr),
     Dirt("partition-table", "none", FAIL, "partition table", leave_no_table),
     Dirt("partition-table", "grown", WARN, "partition table", grow_file),
     Dirt("uefi-fallback", "missing", FAIL, "BOOTX64", lambda disk: esp_run(disk, "mdel", "::/EFI/BOOT/BOOTX64.EFI")),
