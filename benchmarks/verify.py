@@ -3,7 +3,7 @@
 What is compared
   imagekit verify    every check, from the start of the process to its end, on the same disk as raw, qcow2, qcow2 with
                      zlib and with zstd.
-  virt-inspector     libguestfs starts a small machine, mounts the disk and lists system and packages. It checks nothing.
+  virt-inspector     libguestfs starts a small machine, mounts the disk and lists packages. It checks nothing.
   virt-sysprep       `--dry-run`: the same machine, and each operation asked what it would do. It reports nothing.
   debugfs            reading one file of the same filesystem: a floor that no verifier can pass below, and no rival.
   sha256sum          over the free blocks that `--deep` searches, as one file: what hashing the same bytes costs.

@@ -138,7 +138,7 @@ def prove_disk(
     Keys and overlays are made in ``scratch``, which something sweeps after a crash; the boot logs' place without it.
     Raises :class:`imagekit.disk.raw.NotADisk` for a disk in a container: the clones lie over the file's own bytes.
     """
-    from imagekit.disk import open_raw
+    from imagekit.disk.raw import open_raw
     from imagekit.verify.boot import prove_clones
 
     open_raw(disk).close()

@@ -73,7 +73,8 @@ def test_commands_in_documents_exist(document: Path) -> None:
 
 
 def test_reference_of_the_checks_is_current() -> None:
-    """docs/checks.md is what ``imagekit verify --list-checks --format markdown`` writes; `just checks` writes it anew."""
-    from imagekit.verify import list_checks, render_checks
+    """The document is what ``imagekit verify --list-checks --format markdown`` writes; ``just checks`` does it."""
+    from imagekit.verify import list_checks
+    from imagekit.verify.formats.markdown import render_checks
 
     assert (_ROOT / "docs" / "checks.md").read_text() == render_checks(list_checks())

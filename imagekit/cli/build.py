@@ -25,7 +25,8 @@ def build(
     """
     from imagekit.pipeline import BuildOptions, ImageUnfit, build_image, plan_build
     from imagekit.store import summarize_version
-    from imagekit.verify import render_json, render_text
+    from imagekit.verify.formats.document import render_json
+    from imagekit.verify.formats.text import render_text
 
     settings, project = make_settings(store=store), find_project()
     if dry_run:

@@ -202,7 +202,9 @@ def _list_checks(profile: str | None, style: str) -> None:
         case "json":
             print_json({"checks": [room.describe_check(check) for check in checks]})
         case "markdown":
-            click.echo(room.render_checks(checks), nl=False)
+            from imagekit.verify.formats.markdown import render_checks
+
+            click.echo(render_checks(checks), nl=False)
         case "junit":
             raise click.UsageError("a list of checks is no JUnit document; use text, json or markdown")
         case _:
@@ -210,16 +212,18 @@ def _list_checks(profile: str | None, style: str) -> None:
 
 
 def _print_report(report: "Report", style: str) -> None:
-    from imagekit import verify as room
-
     match style:
         case "json":
-            print_json(room.render_json(report))
+            from imagekit.verify.formats.document import render_json
+
+            print_json(render_json(report))
+            return
         case "junit":
-            click.echo(room.render_junit(report), nl=False)
+            from imagekit.verify.formats.junit import render_junit as render
         case "markdown":
-            click.echo(room.render_markdown(report), nl=False)
+            from imagekit.verify.formats.markdown import render_markdown as render
         case "fixes":
-            click.echo(room.render_fixes(report), nl=False)
+            from imagekit.verify.formats.fixes import render_fixes as render
         case _:
-            click.echo(room.render_text(report), nl=False)
+            from imagekit.verify.formats.text import render_text as render
+    click.echo(render(report), nl=False)

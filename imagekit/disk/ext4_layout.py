@@ -5,11 +5,11 @@ Nothing read here is believed before it was compared with the size of the partit
 """
 
 import struct
-import uuid
 from dataclasses import dataclass
 from typing import Final
 
 from imagekit.disk.cache import CachedReader
+from imagekit.disk.guid import format_uuid
 from imagekit.disk.raw import Readable
 from imagekit.errors import ImageDamaged
 
@@ -179,7 +179,7 @@ def read_superblock(window: Readable) -> Superblock:
         state=u16(0x3A),
         inode_size=inode_size,
         features=features,
-        uuid=str(uuid.UUID(bytes=data[0x68:0x78])),
+        uuid=format_uuid(data[0x68:0x78]),
         label=data[0x78:0x88].partition(b"\0")[0].decode(errors="surrogateescape"),
         descriptor_size=descriptor_size,
         first_meta_group=u32(0x104),

@@ -4,11 +4,11 @@ What can be used is returned together with a list of every defect; only a table 
 """
 
 import struct
-import uuid
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
+from imagekit.disk.guid import format_guid
 from imagekit.disk.raw import Readable
 from imagekit.errors import ImageDamaged
 
@@ -200,7 +200,7 @@ def _read_copy(disk: Readable, lba: int, name: str, problems: list[str]) -> _Cop
     entries = disk.read(array * SECTOR, count * entry_size)
     if zlib.crc32(entries) != array_crc:
         intact = _note(problems, f"the partition entries of {name} have a wrong checksum")
-    return _Copy(lba, other, first, last, _format_guid(guid), array, entry_size, entries, intact)
+    return _Copy(lba, other, first, last, format_guid(guid), array, entry_size, entries, intact)
 
 
 def _note(problems: list[str], sentence: str) -> bool:
@@ -229,7 +229,7 @@ def _read_partitions(copy: _Copy, problems: list[str]) -> tuple[Partition, ...]:
             problems.append(f"partition {index + 1} ends at sector {last}, before it begins at {first}")
             continue
         text = name.decode("utf-16-le", errors="replace").partition("\0")[0]
-        partitions.append(Partition(index + 1, _format_guid(kind), _format_guid(guid), first, last, text, attributes))
+        partitions.append(Partition(index + 1, format_guid(kind), format_guid(guid), first, last, text, attributes))
     return tuple(partitions)
 
 
@@ -256,8 +256,3 @@ def note_overlaps(partitions: tuple[Partition, ...], problems: list[str]) -> Non
             problems.append(f"partitions {furthest.number} and {part.number} overlap")
         if furthest is None or part.last_lba > furthest.last_lba:
             furthest = part
-
-
-def _format_guid(stored: bytes) -> str:
-    """Return a GUID's canonical text in upper case; its first three fields are little-endian (UEFI appendix A)."""
-    return str(uuid.UUID(bytes_le=stored)).upper()

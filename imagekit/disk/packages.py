@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imagekit.disk.apk import read_apk_packages
 from imagekit.disk.dpkg import STATUS_PATH, read_dpkg_packages
-from imagekit.disk.nix_store import read_store_paths
-from imagekit.disk.rpm import DatabaseFormatUnread, read_rpm_database
 from imagekit.disk.tree import FileTree
 from imagekit.image import Package
 
@@ -40,6 +37,10 @@ def read_packages(tree: FileTree) -> PackageList:
     """
     if tree.stat(STATUS_PATH) is not None and (packages := read_dpkg_packages(tree)):
         return PackageList(PackageKind.DPKG, packages)
+    from imagekit.disk.apk import read_apk_packages  # here: most images have dpkg, and these take time to load
+    from imagekit.disk.nix_store import read_store_paths
+    from imagekit.disk.rpm import DatabaseFormatUnread, read_rpm_database
+
     try:
         database = read_rpm_database(tree)
     except DatabaseFormatUnread as unread:

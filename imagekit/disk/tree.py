@@ -157,6 +157,13 @@ class FileTree:
             return ()
         return tuple(sorted(self._children(node)))
 
+    def entries(self, path: str) -> tuple[tuple[str, Node], ...]:
+        """Return names and nodes of the directory at ``path``, sorted, links followed to it but not in it."""
+        node = self.stat(path)
+        if node is None or node.type is not FileType.DIRECTORY:
+            return ()
+        return tuple(sorted(self._children(node).items(), key=lambda entry: entry[0]))
+
     def readlink(self, path: str) -> str | None:
         """Return the text of the symbolic link at ``path``; ``None`` when it is no link."""
         node = self.lstat(path)

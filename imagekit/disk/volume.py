@@ -1,11 +1,11 @@
 """The volumes of a disk: what is on each partition, and on each logical volume inside them."""
 
 import contextlib
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from imagekit.disk.guid import format_uuid
 from imagekit.disk.probe import READ_KINDS, CannotRead, FilesystemKind, describe_kind, probe_filesystem
 from imagekit.disk.raw import Readable, Window
 from imagekit.errors import ImageDamaged
@@ -156,4 +156,4 @@ def _read_names(window: Readable, kind: FilesystemKind) -> tuple[str, str]:
     if window.size < max(at + 16, label_at + label_length):
         return "", ""
     label = window.read(label_at, label_length).split(b"\0")[0].decode("utf-8", "surrogateescape")
-    return str(uuid.UUID(bytes=window.read(at, 16))), label
+    return format_uuid(window.read(at, 16)), label

@@ -5,10 +5,10 @@ Source: *XFS Algorithms & Data Structures*, 3rd edition (Superblocks; Journaling
 """
 
 import struct
-import uuid
 from dataclasses import dataclass
 
 from imagekit.disk.cache import CachedReader
+from imagekit.disk.guid import format_uuid
 from imagekit.disk.raw import Readable
 from imagekit.errors import ImageDamaged
 
@@ -79,7 +79,7 @@ def read_xfs_superblock(window: Readable) -> XfsSuperblock:
         free_blocks,
         inodes,
         free_inodes,
-        str(uuid.UUID(bytes=identity)),
+        format_uuid(identity),
         label.partition(b"\0")[0].decode(errors="surrogateescape"),
         _list_features(version, data, realtime),
         log_offset,

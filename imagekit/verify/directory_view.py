@@ -18,7 +18,9 @@ def open_directory_view(path: Path) -> Iterator[View]:
     """
     with Directory(path) as source:
         tree = FileTree(source)
-        if not any(tree.lstat(each) is not None for each in ("/etc/os-release", "/etc/fstab", "/usr/lib/os-release")):
+        # A NixOS card that never ran has a store and no /etc.
+        marks = ("/etc/os-release", "/etc/fstab", "/usr/lib/os-release", "/nix/store")
+        if not any(tree.lstat(each) is not None for each in marks):
             raise VerificationFailed(
                 f"{path} holds no operating system", hint="name the directory that holds etc, usr and var"
             )

@@ -1,8 +1,8 @@
 """Open a disk image for checking: read in place, without root, mounts or a copy.
 
-The root filesystem is the one that holds ``/etc/os-release`` or ``/etc/fstab``. Other filesystems of the disk that its
-fstab mounts are seen at their places; what cannot be read there raises
-:class:`imagekit.disk.mounts.MountUnreadable`, and the check that looks is not observed.
+The root filesystem is the one that holds ``/etc/os-release`` or ``/etc/fstab``; where none does, the one with a Nix
+store, as on a NixOS card that never ran. Other filesystems of the disk that its fstab mounts are seen at their places;
+what cannot be read there raises :class:`imagekit.disk.mounts.MountUnreadable`, and the check that looks is not observed.
 """
 
 import contextlib
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from imagekit.verify.vm_config import VmConfig
 
 _MOST_NAMED = 8
+_SYSTEM = ("/etc/os-release", "/etc/fstab", "/usr/lib/os-release")
+_STORE = ("/nix/store",)
 _READ = "roots on ext2, ext3, ext4 and XFS are read, on a partition, on the whole disk or on linear LVM"
 
 
@@ -70,13 +72,7 @@ def _is_esp(volume: Volume) -> bool:
 def _find_root(volumes: tuple[Volume, ...]) -> Volume:
     """Return the volume with an operating system's files; exactly one may have them."""
     unread: dict[str, VerificationFailed] = {}
-    roots = []
-    for volume in volumes:
-        try:
-            if _has_system(volume):
-                roots.append(volume)
-        except ReaderFailed as problem:  # another volume may have what is needed
-            unread[volume.device] = problem
+    roots = _find_holders(volumes, _SYSTEM, unread) or _find_holders(volumes, _STORE, unread)
     if len(roots) == 1:
         return roots[0]
     if len(roots) > 1:
@@ -109,8 +105,18 @@ def _explain_kinds(volumes: tuple[Volume, ...]) -> str:
     return _READ
 
 
-def _has_system(volume: Volume) -> bool:
-    if volume.filesystem is None or isinstance(volume.filesystem, Fat):
-        return False
-    tree = FileTree(volume.filesystem)
-    return any(tree.lstat(path) is not None for path in ("/etc/os-release", "/etc/fstab", "/usr/lib/os-release"))
+def _find_holders(
+    volumes: tuple[Volume, ...], paths: tuple[str, ...], unread: dict[str, VerificationFailed]
+) -> list[Volume]:
+    """Return the volumes that hold one of ``paths``; ``unread`` gets those whose reader failed, by device."""
+    holders = []
+    for volume in volumes:
+        if volume.filesystem is None or isinstance(volume.filesystem, Fat):
+            continue
+        try:
+            tree = FileTree(volume.filesystem)
+            if any(tree.lstat(path) is not None for path in paths):
+                holders.append(volume)
+        except ReaderFailed as problem:  # another volume may have what is needed
+            unread[volume.device] = problem
+    return holders

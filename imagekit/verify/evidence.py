@@ -1,8 +1,5 @@
 """How evidence is written without giving a secret away: schemes instead of hashes, fingerprints instead of keys."""
 
-import base64
-import binascii
-import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -85,6 +82,10 @@ def read_public_key(line: str) -> PublicKey | None:
     match = _KEY.search(line.strip()[:16384])
     if match is None:
         return None
+    import base64  # here: OpenSSL takes 10 ms to load, and most images hold no key
+    import binascii
+    import hashlib
+
     try:
         blob = base64.b64decode(match.group(2), validate=True)
     except binascii.Error:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from functools import cache
 
 WORDS = ("packer", "debian", "ubuntu", "vagrant", "builder", "password", "changeme", "admin", "root", "toor")
-SECONDS = 1.0
 _LIBRARIES = ("libcrypt.so.1", "libcrypt.so.2")
 _STATE_BYTES = 256 << 10  # struct crypt_data: 128 KiB in glibc's own libcrypt, 32 KiB in libxcrypt
 _SALT = r"[./0-9A-Za-z]"

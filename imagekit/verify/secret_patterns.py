@@ -7,11 +7,11 @@ RFC 7468 and PROTOCOL.key of OpenSSH, crypt(5), wg(8), and the vendors' publishe
 Stripe, AWS, HashiCorp, Tailscale, 1Password, Proxmox VE).
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 LONGEST_SECRET = 16 << 10  # bytes; no pattern matches more, so pieces that overlap by this much lose nothing
 _FINGERPRINT = 12
@@ -31,7 +31,17 @@ class SecretPattern:
     kind: str
     strength: Strength
     literals: tuple[bytes, ...]
-    regex: re.Pattern[bytes]
+    source: bytes
+
+    @property
+    def regex(self) -> re.Pattern[bytes]:
+        """Return the expression, compiled when it is first wanted: in a clean image no literal is ever met."""
+        return _compile(self.source)
+
+
+@cache
+def _compile(source: bytes) -> re.Pattern[bytes]:
+    return re.compile(source, re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Secret:
 
 
 def _strong(kind: str, regex: bytes, *literals: bytes) -> SecretPattern:
-    return SecretPattern(kind, Strength.STRONG, literals, re.compile(regex, re.DOTALL))
+    return SecretPattern(kind, Strength.STRONG, literals, regex)
 
 
 _EDGE = rb"(?<![0-9A-Za-z_])"  # what stands before must not make the literal the tail of a longer word
@@ -111,10 +121,8 @@ SECRETS: tuple[SecretPattern, ...] = (
         "password or token in a setting",
         Strength.WEAK,
         (),
-        re.compile(
-            rb"(?i:(?<![0-9A-Za-z])(?:pass(?:word|wd|phrase)?|token|secret|api_?key)"
-            rb"[ \t]{0,8}[=:][ \t]{0,8}['\"]?[^\s'\"$%{}]{4,200})"
-        ),
+        rb"(?i:(?<![0-9A-Za-z])(?:pass(?:word|wd|phrase)?|token|secret|api_?key)"
+        rb"[ \t]{0,8}[=:][ \t]{0,8}['\"]?[^\s'\"$%{}]{4,200})",
     ),
 )
 STRONG_SECRETS = tuple(pattern for pattern in SECRETS if pattern.strength is Strength.STRONG)
@@ -146,5 +154,7 @@ def match_secret(pattern: SecretPattern, data: bytes, offset: int) -> Secret | N
 
 def _describe(pattern: SecretPattern, match: re.Match[bytes]) -> Secret:
     text = match.group()
+    import hashlib  # here: OpenSSL takes 10 ms to load, and a clean image needs no fingerprint
+
     digest = hashlib.sha256(text).hexdigest()[:_FINGERPRINT]
     return Secret(pattern.kind, pattern.strength, match.start(), len(text), digest)

@@ -106,12 +106,10 @@ class View:
 
     def children(self, directory: str, suffix: str = "") -> Iterator[tuple[str, Node]]:
         """Yield path and node (links not followed) of a directory's entries that end in ``suffix``, by name."""
-        for name in self.tree.names(directory):
+        prefix = directory.rstrip("/")
+        for name, node in self.tree.entries(directory):
             if name.endswith(suffix):
-                path = f"{directory.rstrip('/')}/{name}"
-                node = self.tree.lstat(path)
-                if node is not None:
-                    yield path, node
+                yield f"{prefix}/{name}", node
 
     def files_below(self, directory: str) -> Iterator[tuple[str, Node]]:
         """Yield every entry below ``directory`` that is not itself a directory; links are named, not followed."""

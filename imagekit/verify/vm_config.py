@@ -5,7 +5,6 @@ API gives them; a property string (``local:vm-9000-disk-0,efitype=4m``) is taken
 """
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -72,6 +71,8 @@ def read_vm_config(path: Path) -> VmConfig:
         raise VerificationFailed(f"{path} cannot be read: {problem.strerror}", hint=_HINT) from None
     if len(data) > _MOST_BYTES:
         raise VerificationFailed(f"{path} is too large for a VM's configuration", hint=_HINT)
+    import json  # here: most runs are about a disk alone
+
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):

@@ -7,7 +7,9 @@ from random import Random
 
 import pytest
 
-from imagekit.disk import Directory, FileTree, FileType, Readable
+from imagekit.disk.directory import Directory
+from imagekit.disk.raw import Readable
+from imagekit.disk.tree import FileTree, FileType
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

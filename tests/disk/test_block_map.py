@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk import FileTree, Readable, open_raw
 from imagekit.disk.block_map import Extent, Use, find_free_space, list_free_ranges, map_disk
 from imagekit.disk.ext4 import open_ext4
 from imagekit.disk.fat import open_fat
+from imagekit.disk.raw import Readable, open_raw
 from imagekit.disk.runs import Range, find_zero_bits, find_zero_bytes, intersect, merge, subtract
+from imagekit.disk.tree import FileTree
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 from tests.disk.conftest import Facts, MakeExt4

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from imagekit.disk import Readable, libyal_child
+from imagekit.disk import libyal_child
 from imagekit.disk.child import INSTALL, MEMORY_BYTES, Library, LibraryFailed, LibraryMissing
+from imagekit.disk.raw import Readable
 from imagekit.errors import ImageDamaged
 
 Memory = Callable[[bytes], Readable]

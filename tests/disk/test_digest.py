@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import NotADisk, compute_digest
+from imagekit.disk.digest import compute_digest
+from imagekit.disk.raw import NotADisk
 
 
 def test_sparse_and_full_copies_have_one_digest(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import Directory, FileTree, FileType, Unreadable
+from imagekit.disk.directory import Directory, Unreadable
+from imagekit.disk.tree import FileTree, FileType
 from imagekit.errors import ImageDamaged
 
 

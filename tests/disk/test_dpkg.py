@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import Directory, FileTree
+from imagekit.disk.directory import Directory
 from imagekit.disk.dpkg import MAX_STATUS_BYTES, read_dpkg_packages, read_dpkg_states
+from imagekit.disk.tree import FileTree
 from imagekit.errors import ImageDamaged
 from imagekit.image import Package
 

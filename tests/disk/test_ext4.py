@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import Directory, FileTree, FileType, Readable, open_raw
+from imagekit.disk.directory import Directory
 from imagekit.disk.ext4 import Ext4, open_ext4
 from imagekit.disk.ext4_layout import InodeTable, read_superblock
 from imagekit.disk.ext4_map import map_blocks
+from imagekit.disk.raw import Readable, open_raw
+from imagekit.disk.tree import FileTree, FileType
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import FileTree, Readable, open_filesystem, open_raw
 from imagekit.disk.fat import Fat, open_fat
 from imagekit.disk.fat_directory import compute_checksum, read_entries
+from imagekit.disk.probe import open_filesystem
+from imagekit.disk.raw import Readable, open_raw
+from imagekit.disk.tree import FileTree
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

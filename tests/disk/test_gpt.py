@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import NoPartitionTable, PartitionTable, Readable, open_raw, read_gpt
+from imagekit.disk.gpt import NoPartitionTable, PartitionTable, read_gpt
+from imagekit.disk.raw import Readable, open_raw
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

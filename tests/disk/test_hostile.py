@@ -11,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk import FileTree, Readable, open_raw, read_gpt
 from imagekit.disk.ext4 import open_ext4
 from imagekit.disk.ext4_layout import InodeTable, read_superblock
 from imagekit.disk.fat import open_fat
+from imagekit.disk.gpt import read_gpt
+from imagekit.disk.raw import Readable, open_raw
+from imagekit.disk.tree import FileTree
 from imagekit.errors import ImageDamaged, VerificationFailed
 from imagekit.host.local import run
 

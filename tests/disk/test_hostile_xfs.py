@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk import FileTree, open_raw
 from imagekit.disk.child import CPU_SECONDS, REQUEST_SECONDS
+from imagekit.disk.raw import open_raw
+from imagekit.disk.tree import FileTree
 from imagekit.disk.xfs import open_xfs
 from imagekit.errors import ImagekitError
 from tests.disk.made_xfs import make_xfs

@@ -12,8 +12,10 @@ from dissect.volume.disk import Disk as SecondOpinion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk import NoPartitionTable, PartitionTable, Readable, Scheme, open_raw, read_partition_table
+from imagekit.disk.gpt import NoPartitionTable, PartitionTable, Scheme
 from imagekit.disk.mbr import read_mbr
+from imagekit.disk.partitions import read_partition_table
+from imagekit.disk.raw import Readable, open_raw
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk import Directory, FileTree
 from imagekit.disk.apk import read_apk_packages
+from imagekit.disk.directory import Directory
 from imagekit.disk.nix_store import StorePath, parse_store_path, read_store_paths
 from imagekit.disk.packages import PackageKind, PackageList, read_packages
+from imagekit.disk.tree import FileTree
 from imagekit.errors import ImageDamaged
 from imagekit.image import Package
 

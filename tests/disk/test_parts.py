@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import Directory, FileTree, FileType, Readable
+from imagekit.disk.directory import Directory
 from imagekit.disk.ext4 import open_ext4
-from imagekit.disk.tree import Node, open_parts
+from imagekit.disk.raw import Readable
+from imagekit.disk.tree import FileTree, FileType, Node, open_parts
 from imagekit.errors import ImageDamaged, VerificationFailed
 
 MakeExt4 = Callable[..., Path]

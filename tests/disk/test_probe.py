@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import CannotRead, FilesystemKind, Readable, open_filesystem, open_raw, probe_filesystem
 from imagekit.disk.ext4 import Ext4
 from imagekit.disk.fat import Fat
-from imagekit.disk.probe import describe_kind
+from imagekit.disk.probe import CannotRead, FilesystemKind, describe_kind, open_filesystem, probe_filesystem
+from imagekit.disk.raw import Readable, open_raw
 from imagekit.disk.xfs import Xfs
 from imagekit.host.local import run
 from tests.disk.made_xfs import make_xfs

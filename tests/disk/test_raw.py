@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk import NotADisk, Window, open_raw
+from imagekit.disk.raw import NotADisk, Window, open_raw
 from imagekit.errors import ExitCode, ImageDamaged, ImagekitError
 
 

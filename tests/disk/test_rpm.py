@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk import Directory, FileTree
+from imagekit.disk.directory import Directory
 from imagekit.disk.packages import PackageKind, read_packages
 from imagekit.disk.rpm import DatabaseFormatUnread, RpmPackage, parse_header, read_rpm_database
+from imagekit.disk.tree import FileTree
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 from imagekit.image import Package

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagekit.disk import FileTree, FileType, Node
+from imagekit.disk.tree import FileTree, FileType, Node
 from imagekit.errors import ImageDamaged
 
 Content = dict[str, "bytes | str | Content"]

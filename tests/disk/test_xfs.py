@@ -9,8 +9,10 @@ from random import Random
 import pytest
 from dissect.xfs.xfs import XFS, INode
 
-from imagekit.disk import Directory, FileTree, FileType, Node, Readable, open_raw
 from imagekit.disk.child import LibraryFailed
+from imagekit.disk.directory import Directory
+from imagekit.disk.raw import Readable, open_raw
+from imagekit.disk.tree import FileTree, FileType, Node
 from imagekit.disk.xfs import Xfs, open_xfs
 from imagekit.disk.xfs_layout import is_log_clean, read_xfs_superblock
 from imagekit.errors import ImageDamaged

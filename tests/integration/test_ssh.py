@@ -18,9 +18,10 @@ from imagekit.host.local import end
 from imagekit.host.ssh import answers_ssh, make_key
 from imagekit.host.ssh_target import SshTarget
 from imagekit.progress import Event
-from imagekit.verify import Policy, Profile, list_checks, verify_directory, verify_ssh
+from imagekit.verify import Policy, Profile, list_checks, verify_directory
 from imagekit.verify.check import Subject
 from imagekit.verify.ssh_rounds import MOST_ROUNDS
+from imagekit.verify.ssh_run import verify_ssh
 from imagekit.verify.ssh_view import collect_machine
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,10 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from imagekit.disk import FileTree, open_raw, read_gpt
 from imagekit.disk.ext4 import open_ext4
+from imagekit.disk.gpt import read_gpt
+from imagekit.disk.raw import open_raw
+from imagekit.disk.tree import FileTree
 from imagekit.host import run
 from imagekit.verify.boot_checks import CHECKS as BOOT_CHECKS
 from tests.integration.conftest import Built, Program

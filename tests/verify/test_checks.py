@@ -9,7 +9,8 @@ from imagekit.disk.directory import Directory
 from imagekit.disk.tree import FileTree
 from imagekit.progress import silent
 from imagekit.report import Report
-from imagekit.verify import Policy, Profile, View, list_checks, render_text, verify_directory, verify_disk
+from imagekit.verify import Policy, Profile, View, list_checks, verify_directory, verify_disk
+from imagekit.verify.formats.text import render_text
 from imagekit.verify.live import LiveFacts
 from imagekit.verify.run import verify_view
 from imagekit.verify.view import ViewKind

@@ -11,7 +11,8 @@ from imagekit.errors import ImageNamesHostFile
 from imagekit.host import run
 from imagekit.progress import Event
 from imagekit.report import Report
-from imagekit.verify import render_text, verify_disk
+from imagekit.verify import verify_disk
+from imagekit.verify.formats.text import render_text
 
 
 def strip(report: Report) -> Report:

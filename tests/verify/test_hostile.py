@@ -10,15 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagekit.errors import VerificationFailed
-from imagekit.verify import (
-    Subject,
-    list_checks,
-    render_json,
-    render_junit,
-    render_text,
-    verify_directory,
-    verify_disk,
-)
+from imagekit.verify import Subject, list_checks, verify_directory, verify_disk
+from imagekit.verify.formats.document import render_json
+from imagekit.verify.formats.junit import render_junit
+from imagekit.verify.formats.text import render_text
 from tests.verify.clean_tree import ESP_OFFSET, ROOT_OFFSET, write
 from tests.verify.test_run import count_everything
 

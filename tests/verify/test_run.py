@@ -23,13 +23,13 @@ from imagekit.verify import (
     explain,
     list_checks,
     parse_profile,
-    render_json,
-    render_junit,
-    render_text,
     verify_directory,
     verify_disk,
 )
 from imagekit.verify import run as run_module
+from imagekit.verify.formats.document import render_json
+from imagekit.verify.formats.junit import render_junit
+from imagekit.verify.formats.text import render_text
 from tests.verify.clean_tree import (
     ESP_BYTES,
     ESP_OFFSET,

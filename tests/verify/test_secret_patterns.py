@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk import open_raw
+from imagekit.disk.raw import open_raw
 from imagekit.host import run
 from imagekit.verify.secret_patterns import LONGEST_SECRET, SECRETS, STRONG_SECRETS, Secret, Strength, find_secrets
 from imagekit.verify.secret_scan import PIECE, UNSCANNED, count_used, scan, scan_ranges

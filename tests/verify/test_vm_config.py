@@ -7,7 +7,8 @@ import pytest
 
 from imagekit.errors import VerificationFailed
 from imagekit.report import NotObserved
-from imagekit.verify import VmConfig, list_checks, read_vm_config, render_text, verify_disk, verify_vm_config
+from imagekit.verify import VmConfig, list_checks, read_vm_config, verify_disk, verify_vm_config
+from imagekit.verify.formats.text import render_text
 from tests.verify.dirty.vm_config import CLEAN, KIN, VM_DIRT, VmDirt
 
 _RECORDED = Path(__file__).parents[3] / "shared" / "pve-api" / "recorded-9.2.11.jsonl"

@@ -27,6 +27,7 @@ from imagekit.verify.checks import (
     passwords,
     policy,
     sd_image,
+    sd_system,
     secrets,
     ssh,
     sshd,
@@ -42,6 +43,6 @@ from imagekit.verify.checks import (
 _SUBJECTS = (
     machine_id, identity, cloud_init, cloud_config, cloud_state, host_keys, ssh, sshd, passwords, accounts, modes,
     secrets, credentials, network, state, boot, boot_options, initramfs, first_boot, disk, volumes, filesystems, deep,
-    packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, live, twins, policy,
+    packages, updates, traces, agents, clusters, hypervisor, vm_config, sd_image, sd_system, live, twins, policy,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for subject in _SUBJECTS for check in subject.CHECKS)

@@ -23,8 +23,13 @@ _RENDERERS = ("eni", "sysconfig", "netplan", "network-manager", "networkd")
 
 def find_bound(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for configuration that is true for one machine only."""
-    for binding in read_bindings(view):
-        yield Seen(binding.path, binding.what, Severity.FAIL if binding.certain else Severity.WARN)
+    bindings = read_bindings(view)
+    certain = {binding.path for binding in bindings if binding.certain}
+    for binding in bindings:
+        if binding.certain:
+            yield Seen(binding.path, binding.what, Severity.FAIL)
+        elif binding.path not in certain:  # a file that fails is named once
+            yield Seen(binding.path, binding.what, Severity.WARN)
 
 
 def find_renderer(view: View, _policy: Policy) -> Iterator[Seen]:

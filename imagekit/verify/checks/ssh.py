@@ -3,6 +3,7 @@
 Source of the rules: sshd(8), Packer's ``step_cleanup_temp_keys.go``, Vagrant's ``keys/``.
 """
 
+import re
 from collections.abc import Iterator
 
 from imagekit.report import Severity
@@ -25,6 +26,8 @@ from imagekit.verify.view import CannotSee, View
 _SSH = "/etc/ssh"
 _KEY_PLACES = ("/root/", "/home/", f"{_SSH}/", "/opt/", "/srv/")
 _MOST_PATTERNS = 16
+# The option of a line that decides what its key may do (sshd(8)); cloud-init writes one for root that only says no.
+_FORCED = re.compile(r'\s*(?:[\w-]+(?:="[^"]*")?,)*command="', re.IGNORECASE)
 # SHA-256 fingerprints of the two key pairs that Vagrant publishes, private halves included (its keys/ directory).
 _PUBLISHED = (
     "SHA256:1M4RzhMyWuFS/86uPY/ce2prh/dVTHW7iD2RhpquOZA",
@@ -47,7 +50,8 @@ def find_authorized_keys(view: View, policy: Policy) -> Iterator[Seen]:
             if _is_published(key) or (builder and owner not in policy.allow_users):
                 yield Seen(path, f"lets in {builder}: {key}")
             elif owner not in policy.allow_users and policy.profile is not Profile.CLONE:
-                yield Seen(path, f"lets in {key or 'an unknown kind of key'}")
+                forced = ", for one command only" if _FORCED.match(line) else ""
+                yield Seen(path, f"lets in {key or 'an unknown kind of key'}{forced}")
 
 
 def _list_key_files(view: View) -> dict[str, str]:

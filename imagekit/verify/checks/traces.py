@@ -39,8 +39,9 @@ _LOGIN_LOGS = (
     "mail.log",
 )
 _LOGIN_DIRECTORIES = ("/var/log/audit/", "/var/log/sudo-io/", "/var/log/wtmpdb/")
-# Debian 13 keeps these as databases outside of /var/log; both are made at the first login.
+# Databases outside of /var/log, made at the first login. Debian 13 has the first in /var/log, and a link to it here.
 _LOGIN_DATABASES = ("/var/lib/wtmpdb/wtmp.db", "/var/lib/lastlog/lastlog2.db")
+_LINKS_TO_LOGS = ("../../log/wtmp.db", "/var/log/wtmp.db")
 _OTHER_CHECKS = ("/var/log/installer/", "/var/log/anaconda/", "/var/log/journal/", "/var/log/cloud-init")
 _JOURNALS = ("/var/log/journal", "/run/log/journal")
 _MOST_SECRETS = 20
@@ -76,7 +77,12 @@ def find_tmp_contents(view: View, _policy: Policy) -> Iterator[Seen]:
                     yield Seen(path, "a service's private directory with files in it")
                 else:
                     yield Seen(path, "an empty private directory of a service", Severity.INFO)
-            elif path.rsplit("/", 1)[-1] != "lost+found":  # a filesystem of its own
+            elif node.type is FileType.DIRECTORY and path.rsplit("/", 1)[-1] == "lost+found":
+                continue  # a filesystem of its own
+            elif node.type is FileType.DIRECTORY and not any(view.files_below(path)):
+                # Any boot leaves some: tmpfiles.d/x11.conf makes .X11-unix and its like, cloud-init its own.
+                yield Seen(path, "a directory without a file in it", Severity.INFO)
+            else:
                 yield Seen(path, f"a {node.type.value} that the build left")
     for home in find_homes(view):
         for path, _ in view.children(f"{home}/.ansible/tmp"):
@@ -97,6 +103,8 @@ def find_logs(view: View, _policy: Policy) -> Iterator[Seen]:
     if total > _MOST_LOGS:
         yield Seen("/var/log", f"{total >> 20} MiB of logs", Severity.WARN)
     for path in _LOGIN_DATABASES:
+        if view.tree.readlink(path) in _LINKS_TO_LOGS:  # the file itself was seen above
+            continue
         database = view.tree.stat(path)
         if database is not None and database.type is FileType.FILE and database.size:
             yield Seen(path, f"{database.size} bytes", fix='`rm -f "$path"`')

@@ -85,10 +85,12 @@ def has_password(view: View, account: Account) -> bool:
 def find_homes(view: View) -> dict[str, str]:
     """Return every home directory that exists with its account's name: of passwd, and whatever is in ``/home``.
 
-    A directory in ``/home`` that no account has gets the directory's own name. ``/`` is nobody's home.
+    A directory in ``/home`` that no account has gets the directory's own name. ``/`` is nobody's home. A NixOS card
+    that never ran has no accounts yet, only what its builder put there.
     """
     homes: dict[str, str] = {}
-    for account in read_accounts(view):
+    is_new_card = view.tree.lstat("/etc/passwd") is None and view.tree.lstat("/nix/store") is not None
+    for account in () if is_new_card else read_accounts(view):
         home = account.home.rstrip("/")
         if home.startswith("/") and view.tree.names(home):
             homes.setdefault(home, account.name)

@@ -15,6 +15,7 @@ from imagekit.disk.tree import FileTree, FileType
 from imagekit.verify.view import View, fact
 
 _GRUB_FILES = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
+_EXTLINUX = "/boot/extlinux/extlinux.conf"
 _GRUB_ENVIRONMENTS = ("/boot/grub/grubenv", "/boot/grub2/grubenv")
 _LIMIT = 2 << 20
 _MOST_VARIABLES = 256
@@ -281,6 +282,9 @@ def read_arguments(view: View) -> tuple[Argument, ...]:
         if name.startswith("GRUB_CMDLINE_LINUX"):
             found += [Argument(path, word) for word in value.split()]
     found += [Argument("/etc/kernel/cmdline", word) for word in _split(view.text("/etc/kernel/cmdline") or "")]
+    for line in view.lines(_EXTLINUX):  # U-Boot's, whose entries are not read here
+        keyword, *words = line.split() or [""]
+        found += [Argument(_EXTLINUX, word) for word in words if keyword.lower() == "append"]
     return tuple(dict.fromkeys(found))
 
 

@@ -49,10 +49,10 @@ def render_checks(checks: tuple[Check, ...]) -> str:
     lines = [
         "# The checks",
         "",
-        f"`imagekit verify` makes these {len(checks)} checks. This page is what `--list-checks --format markdown` writes;",
-        "a test keeps it current. A letter says for which profile a check is: **T** template, **C** running clone, **S** SD",
-        "image, **K** container. Ids never change their meaning. What stands in code in a fix is a command; `$path` in it is",
-        "the path of the finding.",
+        f"`imagekit verify` makes these {len(checks)} checks. This page is what `--list-checks --format markdown`",
+        "writes; a test keeps it current. A letter says for which profile a check is: **T** template, **C** running",
+        "clone, **S** SD image, **K** container. Ids never change their meaning. What stands in code in a fix is a",
+        "command; `$path` in it is the path of the finding.",
     ]
     for subject in Subject:
         of_subject = [check for check in checks if check.subject is subject]

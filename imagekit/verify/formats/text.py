@@ -1,6 +1,5 @@
 """A report as a table for people: worst first, each with why it hurts and what mends it; the last line counts."""
 
-import textwrap
 from collections.abc import Iterator
 
 from imagekit.report import Finding, Report, Suppressed
@@ -15,6 +14,8 @@ _COMPARED = ("machine_id", "hostname", "addresses")
 
 def render_text(report: Report) -> str:
     """Return the report as text; findings that share check, severity and fix share its lines."""
+    import textwrap  # here: the other forms do without
+
     lines: list[str] = []
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in sorted(report.findings, key=lambda each: RANK[each.severity]):

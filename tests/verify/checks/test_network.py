@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.render import render_template
+from imagekit.report import Severity
 from imagekit.verify import verify_directory
 from tests.verify.clean_tree import link, remove, write
 from tests.verify.dirty.change import SYSTEM
@@ -131,6 +132,15 @@ def test_stock_network_file_passes(tree: Path, path: str, content: str) -> None:
     """Patterns, package defaults and blockers are not bound to a machine and not generated."""
     write(tree, path, content)
     assert checks_of(tree) == set()
+
+
+def test_bound_file_is_named_once(tree: Path) -> None:
+    """What cloud-init 22.4 writes for networkd names a MAC and an interface: one file, one finding, the worse one."""
+    text = "[Match]\nMACAddress=52:54:00:12:34:56\nName=enp0s2\n\n[Network]\nDHCP=ipv4\n"
+    write(tree, "/etc/systemd/network/10-cloud-init-enp0s2.network", text)
+    (finding,) = verify_directory(tree).findings
+    assert (finding.check, finding.severity) == ("net-bound", Severity.FAIL)
+    assert "MAC" in finding.found
 
 
 def test_bound_generated_file_is_one_finding(tree: Path) -> None:

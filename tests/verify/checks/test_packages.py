@@ -90,3 +90,12 @@ def test_merged_directories_give_one_finding(tree: Path) -> None:
     write(tree, "/usr/sbin/start-stop-daemon.REAL", "program")
     (finding,) = [each for each in verify_directory(tree).findings if each.check == "build-leftovers"]
     assert finding.fix == '`rm -rf "$path"`'
+
+
+def test_login_database_is_seen_once(tree: Path) -> None:
+    """Debian 13 links wtmpdb's database into /var/log: one file, one finding, and the link is not to be removed."""
+    write(tree, "/var/log/wtmp.db", "SQLite format 3\0")
+    (tree / "var/lib/wtmpdb").mkdir(parents=True)
+    (tree / "var/lib/wtmpdb/wtmp.db").symlink_to("../../log/wtmp.db")
+    findings = [each for each in verify_directory(tree).findings if each.check == "logs"]
+    assert [finding.path for finding in findings] == ["/var/log/wtmp.db"]

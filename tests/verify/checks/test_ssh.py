@@ -67,6 +67,23 @@ def test_builder_is_named(tree: Path) -> None:
     assert see(tree, "authorized-keys", Policy(allow_users=("root",))) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "forced"),
+    [
+        ("no-pty,command=\"echo 'Please log in as \\\"debian\\\"';exit 142\" ", True),
+        ('from="10.0.0.0/8",Command="rsync" ', True),
+        ("restrict ", False),
+        ('environment="A=command=" ', False),
+        ("", False),
+    ],
+)
+def test_forced_command_is_said(tree: Path, options: str, forced: bool) -> None:
+    """A key that may only run its own command, as cloud-init leaves root's, is still a key; the report says which."""
+    write(tree, "/root/.ssh/authorized_keys", options + OWN_KEY)
+    (seen,) = see(tree, "authorized-keys")
+    assert seen.found.endswith(", for one command only") is forced
+
+
 def test_empty_known_hosts_are_clean(tree: Path) -> None:
     """A file without a host names nobody."""
     write(tree, "/root/.ssh/known_hosts", "# none\n\n")

@@ -159,6 +159,8 @@ DIRT = (
         "systemd-private",
         lambda root: (root / "tmp/systemd-private-x/tmp").mkdir(parents=True),
     ),
+    Dirt("tmp-contents", "directory", WARN, "/var/tmp/run-1", wrote("/var/tmp/run-1/a/script.sh", "#!/bin/sh\n")),
+    Dirt("tmp-contents", "empty", INFO, "/tmp/.X11-unix", lambda root: (root / "tmp/.X11-unix").mkdir(parents=True)),
     Dirt("logs", "people", WARN, "wtmp", wrote("/var/log/wtmp", b"\7\0\0\0record")),
     Dirt("logs", "other", INFO, "dpkg.log", wrote("/var/log/dpkg.log", "x\n")),
 )

@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from imagekit.verify import render_fixes, render_json, render_junit, render_markdown, render_text
+from imagekit.verify.formats.document import render_json
+from imagekit.verify.formats.fixes import render_fixes
+from imagekit.verify.formats.junit import render_junit
+from imagekit.verify.formats.markdown import render_markdown
+from imagekit.verify.formats.text import render_text
 from tests.verify.formats.sample import REPORT
 
 _FORMS = {

@@ -1,7 +1,8 @@
 """The script that a person may run in the guest."""
 
 from imagekit.host import run
-from imagekit.verify import list_checks, render_fixes
+from imagekit.verify import list_checks
+from imagekit.verify.formats.fixes import render_fixes
 from tests.verify.formats.sample import REPORT
 
 

@@ -8,7 +8,8 @@ import pytest
 import xmlschema
 
 from imagekit.report import Finding, Report, Severity
-from imagekit.verify import render_junit, verify_directory
+from imagekit.verify import verify_directory
+from imagekit.verify.formats.junit import render_junit
 from tests.verify.formats.sample import REPORT, make_finding
 
 _SCHEMA = xmlschema.XMLSchema(str(Path(__file__).with_name("junit.xsd")))

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from imagekit.verify import list_checks, render_checks, render_markdown
+from imagekit.verify import list_checks
+from imagekit.verify.formats.markdown import render_checks, render_markdown
 from tests.verify.formats.sample import REPORT
 
 

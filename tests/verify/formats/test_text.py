@@ -1,6 +1,6 @@
 """The report that people read."""
 
-from imagekit.verify import render_text
+from imagekit.verify.formats.text import render_text
 from tests.verify.formats.sample import REPORT
 
 
