@@ -2,7 +2,8 @@
 
 The root filesystem is the one that holds ``/etc/os-release`` or ``/etc/fstab``; where none does, the one with a Nix
 store, as on a NixOS card that never ran. Other filesystems of the disk that its fstab mounts are seen at their places;
-what cannot be read there raises :class:`imagekit.disk.mounts.MountUnreadable`, and the check that looks is not observed.
+what cannot be read there raises :class:`imagekit.disk.mounts.MountUnreadable`, and the check that looks is not
+observed.
 """
 
 import contextlib

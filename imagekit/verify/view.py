@@ -81,11 +81,19 @@ class View:
 
     # -- files -----------------------------------------------------------------------------------------------------
 
-    def text(self, path: str, limit: int = 1 << 20) -> str | None:
-        """Return the first ``limit`` bytes of a regular file as text, links followed; ``None`` when there is none."""
+    def text(self, path: str, limit: int = 1 << 20, *, head: bool = False) -> str | None:
+        """Return a regular file as text, links followed; ``None`` when there is none.
+
+        Raises :class:`CannotSee` for a file of more than ``limit`` bytes, whose end would not be judged; with ``head``
+        its first ``limit`` bytes are what is wanted.
+        """
         self._check_time(path)
         data = self.tree.read(path, limit)
-        return None if data is None else data.decode("utf-8", "surrogateescape")
+        if data is None:
+            return None
+        if len(data) >= limit and not head and (node := self.tree.stat(path)) is not None and node.size > limit:
+            raise CannotSee(f"{path} has {node.size} bytes, of which {limit} would be read")
+        return data.decode("utf-8", "surrogateescape")
 
     def _check_time(self, path: str) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:

@@ -1,4 +1,4 @@
-"""Images that a fuzzer made, as the readers want them: bytes with zeros behind, files without a name, trees of files."""
+"""Images that a fuzzer made, as the readers want them: bytes with zeros behind, nameless files, trees of files."""
 
 import os
 from collections.abc import Mapping

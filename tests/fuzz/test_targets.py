@@ -1,7 +1,6 @@
 """Real images with changed bytes: every reader ends in time and memory with a result or with an error of ours."""
 
 import functools
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -101,4 +100,4 @@ def test_images_in_memory_are_strict(tmp_path: Path) -> None:
             assert file.read(1, 9) == b""
     tree = make_file_tree({"/etc/a": b"text"}, {"/b": "etc/a"})
     assert (tree.read("/b"), tree.names("/"), tree.readlink("/b")) == (b"text", ("b", "etc"), "etc/a")
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ _TEXTS = {
     "/etc/sudoers.d/90-cloud-init-users": "debian ALL=(ALL) NOPASSWD:ALL\nUser_Alias A = a, \\\n b\n",
     "/etc/cloud/ds-identify.cfg": "policy: search,found=all,maybe=none,notfound=disabled\ndatasource: NoCloud\n",
     "/etc/cloud/clean.d/hook": "#!/bin/sh\nrm -f /etc/netplan/50-cloud-init.yaml /var/lib/x/*\n",
-    "/boot/loader/entries/a.conf": "title Debian\nversion 6.1\nlinux /vmlinuz\ninitrd /initrd\noptions root=UUID=1 ro\n",
+    "/boot/loader/entries/a.conf": "title A\nversion 6.1\nlinux /vmlinuz\ninitrd /initrd\noptions root=UUID=1 ro\n",
     "/boot/grub/grubenv": "# GRUB Environment Block\nsaved_entry=0\nkernelopts=root=/dev/sda1 ro\n####\n",
     "/etc/kernel/cmdline": "root=LABEL=root quiet\n",
     "/boot/loader/loader.conf": "default a*\ntimeout 3\n",
@@ -97,7 +97,7 @@ TEXTS: dict[str, tuple[bytes, ...]] = {
             {
                 "data": {
                     "bios": "ovmf", "boot": "order=scsi0;ide2", "memory": "2048", "scsihw": "virtio-scsi-pci",
-                    "scsi0": "local:base-9000-disk-0,discard=on,size=12G", "ide2": "local:vm-9000-cloudinit,media=cdrom",
+                    "scsi0": "local:base-9000-disk-0,discard=on", "ide2": "local:vm-9000-cloudinit,media=cdrom",
                     "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0", "template": 1, "agent": "enabled=1",
                 }
             }

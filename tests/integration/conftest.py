@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from imagekit.host import Completed, run, start
+from tests.integration.used import Used, use_clone
 
 _SOURCE = Path(__file__).parents[2]
 
@@ -131,3 +132,9 @@ def fresh(warm_cache: Path, tmp_path: Path) -> Program:
 def template_disk(built: Built) -> Path:
     """Return the raw disk of the stored template; nobody writes to it."""
     return Path(built.program.json("show", "template")["path"])
+
+
+@pytest.fixture(scope="session")
+def used(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Used:
+    """Boot the template once, use it, clean it up as people do, and return its disk at three moments."""
+    return use_clone(built.program, built.document["reference"], tmp_path_factory.mktemp("used"))

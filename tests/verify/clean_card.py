@@ -1,4 +1,4 @@
-"""A clean NixOS card in miniature, never started: the tree of its root, and a disk as nixpkgs' sd-image.nix makes one."""
+"""A clean NixOS card in miniature, never started: its root's tree, and a disk as nixpkgs' sd-image.nix makes one."""
 
 import hashlib
 import json
@@ -46,10 +46,11 @@ def account(name: str, **values: object) -> dict[str, object]:
     return {"name": name, "uid": None, "home": f"/home/{name}", "shell": shell, **unset, **values}
 
 
+NO_SHELL = {"shell": "/run/current-system/sw/bin/nologin"}
 USERS: tuple[dict[str, object], ...] = (
     account("root", uid=0, home="/root", hashedPassword="!"),
     account("ops", uid=1000, hashedPasswordFile="/var/lib/secrets/ops"),
-    account("sshd", home="/var/empty", shell="/run/current-system/sw/bin/nologin"),
+    account("sshd", home="/var/empty", **NO_SHELL),
 )
 
 
@@ -92,7 +93,7 @@ FILES: dict[str, str | bytes] = {
     ),
     f"{GETTY_UNIT}/getty@.service": "[Service]\nExecStart=-agetty --noclear %I\n",
     f"{START}/bin/docker-pihole-start": (
-        "#!/bin/sh\nexec docker run --name=pihole --env-file /run/secrets/pihole.env -e FTLCONF_dns_upstreams=127.0.0.1 \\\n"
+        "#!/bin/sh\nexec docker run --name=pihole --env-file /run/secrets/pihole.env -e FTLCONF_dns_port=53 \\\n"
         "  -e FTLCONF_webserver_api_password=$PASSWORD -e WEBPASSWORD_FILE=/run/secrets/web pihole/pihole\n"
     ),
     PIHOLE_ENV: "FTLCONF_webserver_api_password=\nTZ=Etc/UTC\n",

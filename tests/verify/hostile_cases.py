@@ -80,7 +80,7 @@ def _loop_extents(disk: Path, tree: Path, work: Path) -> None:
     _patch(disk, ROOT_OFFSET + block * 1024, node)
     words = struct.unpack("<6I", node)
     imap = _debugfs(disk, "imap /etc/passwd").replace(",", " ").split()
-    inode = int(imap[imap.index("block", 5) + 1]) * 1024 + int(imap[-1], 16)
+    inode = int(imap[imap.index("located") + 3]) * 1024 + int(imap[-1], 16)
     _patch(disk, ROOT_OFFSET + inode + 40, struct.pack("<6I", *words))
 
 
@@ -149,10 +149,6 @@ def _fill_laughs(tree: Path) -> None:
     lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 60)]
     write(tree, "/etc/cloud/cloud.cfg", "\n".join([*lines, "users: *a59", ""]))
-
-
-def _fill_nested_json(tree: Path) -> None:
-    write(tree, "/root/.docker/config.json", '{"auths":' + "[" * 500_000)
 
 
 def _write_initrd(content: bytes) -> Callable[[Path, Path, Path], None]:
@@ -229,7 +225,7 @@ def _pack_tar(_: Path) -> bytes:
 
 CASES = (
     Hostile("links that lead to each other", _change_tree(_loop_links), "more than 40"),
-    Hostile("directories inside themselves", _cycle_directories, "image-damaged: .*twice"),
+    Hostile("directories inside themselves", _cycle_directories, "image-damaged: .*more than one path"),
     Hostile("2^32 inodes", _superblock(0, 0xFFFFFFFF), "image-damaged: .*4294967295 inodes"),
     Hostile("2^32 inodes in a group", _superblock(0x28, 0xFFFFFFFF), "image-damaged: .*4294967295 inodes in a group"),
     Hostile("2^32 blocks", _superblock(4, 0xFFFFFFFF), "image-damaged: .*claims 4294967295 blocks"),
@@ -239,8 +235,12 @@ CASES = (
     Hostile("a passwd of 2^60 bytes", _size("/etc/passwd", 1 << 60), f"/etc/passwd.*{1 << 60} bytes"),
     Hostile("a dpkg status of 4 GiB", _size("/var/lib/dpkg/status", 4 * GIB), "status is larger than 64 MiB"),
     Hostile("sudoers of 2^60 bytes", _size("/etc/sudoers", 1 << 60), f"/etc/sudoers.*{1 << 60} bytes"),
-    Hostile("a directory of 10^6 entries", _size("/etc/apt", 1_000_000 << 8), "image-damaged: directory .*bytes"),
-    Hostile("a link of 2^40 bytes", _size("/etc/localtime", 1 << 31), "image-damaged: the symbolic link"),
+    Hostile(
+        "a directory of 10^6 entries",
+        _size("/etc/apt", 1_000_000 << 8),
+        "image-damaged: .*directory .* 256000000 bytes",
+    ),
+    Hostile("a link of 2^31 bytes", _size("/etc/localtime", 1 << 31), "image-damaged: .*the symbolic link"),
     Hostile("billion laughs in cloud.cfg", _change_tree(_fill_laughs), "beyond reason"),
     Hostile("sizes of 2^32 in the initrd", _write_initrd(_claim_cpio_sizes()), "initrd"),
     Hostile("3 GiB in the initrd", _write_initrd(_bomb_initrd()), "the initrd is larger than what is read"),
@@ -271,5 +271,4 @@ CASES = (
         _write_file("d.zst", lambda _: b"\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00" * 1_000_000),
         "d.zst",
     ),
-    Hostile("JSON 500,000 deep", _change_tree(_fill_nested_json), "config.json|.*"),
 )

@@ -1,4 +1,4 @@
-"""A NixOS card as a whole: a fresh one passes, each kind of dirt on one is reported, and hostile ones end in a report."""
+"""A NixOS card as a whole: a fresh one passes, each kind of dirt is reported, and hostile ones end in a report."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,8 @@ from imagekit.verify.formats.text import render_text
 from tests.verify.clean_card import ROOT_OFFSET, make_card, make_card_root, make_card_tree
 from tests.verify.clean_tree import splice
 from tests.verify.dirty.change import Dirt
-from tests.verify.dirty.sd_image import CARD, DEEP, SD_DISK_DIRT, SD_KIN, SD_ROOT_DIRT, poke
+from tests.verify.dirty.disk import poke
+from tests.verify.dirty.sd_image import CARD, DEEP, SD_DISK_DIRT, SD_KIN, SD_ROOT_DIRT
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from tests.verify.clean_tree import ROOT_OFFSET, make_root_filesystem, splice
 from tests.verify.dirty import ALL_DIRT, DISK_DIRT, KIN, ROOT_DIRT, TREE_DIRT
 from tests.verify.dirty.change import Dirt
 from tests.verify.dirty.live import CLEAN_ANSWERS, LIVE_DIRT, LiveDirt
+from tests.verify.dirty.sd_image import SD_DIRT
 from tests.verify.dirty.vm_config import VM_DIRT
 
 # Each check and severity that some dirt shows, whatever kind of target it is dirt of.
@@ -25,6 +26,7 @@ SHOWN = (
     {(dirt.check, dirt.severity) for dirt in ALL_DIRT}
     | {(dirt.check, dirt.severity) for dirt in VM_DIRT}
     | {(dirt.check, dirt.severity) for dirt in LIVE_DIRT}
+    | {(dirt.check, dirt.severity) for dirt in SD_DIRT}
 )
 
 

@@ -60,8 +60,18 @@ def _describe(account: Account, powers: list[str]) -> str:
     return f"{account.name} (uid {account.uid}): {', '.join(powers) or 'no login, but the account and its home remain'}"
 
 
-def find_uid_zero(view: View, _policy: Policy) -> Iterator[Seen]:
-    """Look for a second root, and for accounts with a login in root's group."""
+def find_uid_zero(view: View, policy: Policy) -> Iterator[Seen]:
+    """Look for a second root, and for accounts with a login in root's group.
+
+    On a NixOS card that never ran, the accounts are those that its first boot will make.
+    """
+    if policy.profile is Profile.SD_IMAGE and not view.is_file("/etc/passwd"):
+        yield from (
+            Seen(read_users(view).path, f"{user.name} has uid 0")
+            for user in read_users(view).users
+            if user.uid == 0 and user.name != "root"
+        )
+        return
     for account in read_accounts(view):
         if account.name == "root":
             continue

@@ -90,7 +90,7 @@ def find_logs(view: View, _policy: Policy) -> Iterator[Seen]:
         name = path.rsplit("/", 1)[-1]
         if not name.startswith("cloud-init") or ".log" not in name or node.type is not FileType.FILE or not node.size:
             continue
-        text = view.text(path, _LOG_LIMIT) or ""
+        text = view.text(path, _LOG_LIMIT, head=True) or ""
         if match := HASH.search(text):
             yield Seen(path, f"a log with a {name_hash_scheme(match.group())} password hash inside", Severity.FAIL)
         elif match := _SECRET.search(text):

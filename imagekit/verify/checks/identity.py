@@ -96,7 +96,7 @@ def find_iscsi_initiator(view: View, _policy: Policy) -> Iterator[Seen]:
 def find_nvme_host(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for NVMe over Fabrics' host id and name, which nvme-cli makes when it is installed."""
     for path in _NVME:
-        if (view.text(path, 4096) or "").strip():
+        if (view.text(path, 4096, head=True) or "").strip():
             yield Seen(path, "made when the image was built")
 
 
@@ -115,7 +115,7 @@ def find_hostname(view: View, _policy: Policy) -> Iterator[Seen]:
 
 def _read_hostname(view: View) -> str:
     """Return the first line that is no comment (hostname(5)); empty when there is none."""
-    lines = (line.strip() for line in (view.text(HOSTNAME, 4096) or "").splitlines())
+    lines = (line.strip() for line in (view.text(HOSTNAME, 4096, head=True) or "").splitlines())
     return next((line for line in lines if line and not line.startswith("#")), "")
 
 
@@ -157,7 +157,7 @@ def find_machine_info(view: View, _policy: Policy) -> Iterator[Seen]:
 def find_missing_stamp(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for what says which image this is: os-release's ``IMAGE_ID``, or the build's own file as clouds have it."""
     release = view.text("/etc/os-release", _LIMIT) or view.text("/usr/lib/os-release", _LIMIT) or ""
-    if _STAMP.search(release) or any((view.text(path, _LIMIT) or "").strip() for path in _STAMPS):
+    if _STAMP.search(release) or any((view.text(path, _LIMIT, head=True) or "").strip() for path in _STAMPS):
         return
     yield Seen("/etc/os-release", f"no IMAGE_ID, no IMAGE_VERSION, and neither {' nor '.join(_STAMPS)}")
 

@@ -42,7 +42,7 @@ def find_machine_id(view: View, policy: Policy) -> Iterator[Seen]:
     A NixOS card has no ``/etc`` before its first boot, and its root is mounted writable: there, missing is clean.
     """
     state = read_machine_id(view)
-    text = view.text(MACHINE_ID, 64) or ""
+    text = view.text(MACHINE_ID, 64, head=True) or ""
     if policy.profile is Profile.CLONE:
         if state is not MachineId.VALID:
             yield Seen(MACHINE_ID, f"a running machine without an id of its own ({state.value})", fix=_MAKE_ID)
@@ -76,9 +76,9 @@ def find_dbus_machine_id(view: View, _policy: Policy) -> Iterator[Seen]:
     elif node.type is not FileType.FILE:
         yield Seen(DBUS_ID, f"is a {node.type.value}", Severity.WARN)
         return
-    match classify_machine_id(view.text(DBUS_ID, 4096) or ""):
+    match classify_machine_id(view.text(DBUS_ID, 4096, head=True) or ""):
         case MachineId.VALID:
-            yield Seen(DBUS_ID, f"a copy of an id that begins with {(view.text(DBUS_ID, 64) or '')[:4]}")
+            yield Seen(DBUS_ID, f"a copy of an id that begins with {(view.text(DBUS_ID, 64, head=True) or '')[:4]}")
         case MachineId.EMPTY:
             yield Seen(DBUS_ID, "an empty file of its own instead of a link to /etc/machine-id", Severity.INFO)
         case _:
@@ -140,7 +140,7 @@ def find_traces(view: View, policy: Policy) -> Iterator[Seen]:
     """Look for directories and boot entries named by a machine-id; on a clone, by another one than its own."""
     own = ""
     if policy.profile is Profile.CLONE and read_machine_id(view) is MachineId.VALID:
-        own = (view.text(MACHINE_ID, 64) or "").strip().lower()
+        own = (view.text(MACHINE_ID, 64, head=True) or "").strip().lower()
     for directory in _TRACES:
         for path, _ in view.children(directory):
             match = _ID_NAME.fullmatch(path.rsplit("/", 1)[-1])
@@ -158,7 +158,7 @@ def find_traces(view: View, policy: Policy) -> Iterator[Seen]:
 
 def find_entry_token(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for boot entries named by an id while nothing tells kernel-install(8) to name them otherwise."""
-    if (view.text(TOKEN, 4096) or "").strip():
+    if (view.text(TOKEN, 4096, head=True) or "").strip():
         return
     paths = {entry.path for entry in read_entries(view) if "/loader/entries/" in entry.path}
     named = sorted(path for path in paths if _ID_NAME.fullmatch(path.rsplit("/", 1)[-1]))

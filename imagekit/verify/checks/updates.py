@@ -211,7 +211,7 @@ def find_local_authorities(view: View, _policy: Policy) -> Iterator[Seen]:
     for directory in _ANCHORS:
         for path, node in view.files_below(directory):
             if node.type is not FileType.DIRECTORY and view.is_file(path):
-                yield Seen(path, _describe_certificate(view.text(path, 64 << 10) or ""))
+                yield Seen(path, _describe_certificate(view.text(path, 64 << 10, head=True) or ""))
 
 
 def _describe_certificate(text: str) -> str:

@@ -78,7 +78,7 @@ def read_cloud_config(view: View) -> CloudConfig:
 
 
 def _read_file(view: View, path: str) -> ConfigFile:
-    text = view.text(path, (1 << 20) + 1) or ""
+    text = view.text(path, (1 << 20) + 1, head=True) or ""
     try:
         values = read_yaml(text)
     except YamlInvalid as problem:

@@ -80,7 +80,7 @@ def read_login_files(view: View) -> tuple[LoginFile, ...]:
 
 def _read_files(view: View, home: str) -> Iterator[LoginFile]:
     for name, what, pattern in _FILES:
-        text = view.text(f"{home}/{name}", _LIMIT)
+        text = view.text(f"{home}/{name}", _LIMIT, head=True)
         if text and pattern.search(text):
             yield LoginFile(f"{home}/{name}", what)
 

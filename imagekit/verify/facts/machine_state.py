@@ -75,7 +75,7 @@ def _describe(view: View, path: str, row: Row) -> str:
 
 
 def _describe_file(view: View, path: str, node: Node, row: Row) -> str:
-    if node.size == 0 or (row.holds and not re.search(row.holds, view.text(path, _LIMIT) or "")):
+    if node.size == 0 or (row.holds and not re.search(row.holds, view.text(path, _LIMIT, head=True) or "")):
         return ""
     return f"{row.kind} ({node.size} bytes)"
 

@@ -216,7 +216,7 @@ def list_generated(view: View) -> Iterator[tuple[str, str]]:
             if node.type is not FileType.FILE or not node.size:
                 continue
             name = path.rsplit("/", 1)[-1]
-            head = (view.text(path, 1024) or "").lower()
+            head = (view.text(path, 1024, head=True) or "").lower()
             if any(mark in head for mark in _CLOUD_INIT_MARKS):
                 yield path, "cloud-init"
             elif "written by 'subiquity'" in head:

@@ -16,6 +16,9 @@ from imagekit.verify.view import CannotSee, View, fact
 
 _LIMIT = 4 << 20
 _MOST_USERS = 5_000
+_MOST_PATTERNS = 256
+_MOST_KEY_FILES = 32
+_LONGEST = 1024  # of a name or a home; what is longer is nobody's
 _NO_LOGIN = ("nologin", "false")
 _LIST = re.compile(r"/nix/store/[0-9a-z]{32}-(?:users-groups|userborn)\.json")
 _IN_CLEAR = ("password", "initialPassword")
@@ -26,10 +29,11 @@ _HASHED = ("hashedPassword", "initialHashedPassword")
 class User:
     """An account of the configuration: only what is set is in ``clear`` (passwords) and ``hashed`` (crypt fields).
 
-    ``password_file`` is where activation reads a hash from, empty when nowhere.
+    ``uid`` is -1 when activation chooses it; ``password_file`` is where it reads a hash from, empty when nowhere.
     """
 
     name: str
+    uid: int
     home: str
     can_log_in: bool
     clear: tuple[str, ...]
@@ -74,8 +78,9 @@ def _read_user(values: dict[str, object]) -> User:
         return tuple(dict.fromkeys(value for key in keys if isinstance(value := values.get(key), str)))
 
     return User(
-        name="".join(get("name")),
-        home="".join(get("home")),
+        name="".join(get("name"))[:_LONGEST],
+        uid=uid if isinstance(uid := values.get("uid"), int) else -1,
+        home="".join(get("home"))[:_LONGEST],
         can_log_in="".join(get("shell")).rsplit("/", 1)[-1] not in _NO_LOGIN,
         clear=get(*_IN_CLEAR),
         hashed=get(*_HASHED),
@@ -89,7 +94,7 @@ def list_entrants(view: View) -> Iterator[str]:
     policy = read_sshd_policy(system)
     if policy.get("pubkeyauthentication").value.lower() == "no":
         return
-    patterns = policy.get("authorizedkeysfile").value.split()
+    patterns = policy.get("authorizedkeysfile").value.split()[:_MOST_KEY_FILES]
     for user in read_users(view).users:
         if not user.can_log_in or not _is_allowed(policy, user.name):
             continue
@@ -102,8 +107,8 @@ def _is_allowed(policy: SshdPolicy, name: str) -> bool:
     """Say whether sshd lets the account in at all; lists that tell hosts apart are read for the account alone."""
     if name == "root" and policy.get("permitrootlogin").value.lower() in ("no", "forced-commands-only"):
         return False
-    allowed = [word for each in policy.list_values("allowusers") for word in each.value.split()]
-    denied = [word for each in policy.list_values("denyusers") for word in each.value.split()]
+    allowed = [word for each in policy.list_values("allowusers") for word in each.value.split()][:_MOST_PATTERNS]
+    denied = [word for each in policy.list_values("denyusers") for word in each.value.split()][:_MOST_PATTERNS]
     if any("@" not in word and fnmatch.fnmatchcase(name, word) for word in denied):
         return False
     return not allowed or any(fnmatch.fnmatchcase(name, word.partition("@")[0]) for word in allowed)

@@ -64,7 +64,7 @@ def read_machine_id(view: View) -> MachineId:
     node = view.tree.stat("/etc/machine-id")
     if node is None or node.type is not FileType.FILE:
         return MachineId.MISSING
-    return classify_machine_id(view.text("/etc/machine-id", 4096) or "")
+    return classify_machine_id(view.text("/etc/machine-id", 4096, head=True) or "")
 
 
 def classify_machine_id(text: str) -> MachineId:

@@ -30,6 +30,8 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401 - YAML has any shape
             if depth > _DEPTH or aliases > _ALIASES or count > _EVENTS:
                 raise YamlInvalid("nested, repeated or long beyond reason")
         return yaml.load(text, Loader=loader)
+    except YamlInvalid:
+        raise
     except yaml.MarkedYAMLError as problem:
         line = f" in line {problem.problem_mark.line + 1}" if problem.problem_mark else ""
         raise YamlInvalid(f"{problem.problem or 'not YAML'}{line}") from None

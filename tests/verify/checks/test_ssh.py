@@ -70,7 +70,7 @@ def test_builder_is_named(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "forced"),
     [
-        ("no-pty,command=\"echo 'Please log in as \\\"debian\\\"';exit 142\" ", True),
+        ('no-pty,command="echo \'Please log in as \\"debian\\"\';exit 142" ', True),
         ('from="10.0.0.0/8",Command="rsync" ', True),
         ("restrict ", False),
         ('environment="A=command=" ', False),

@@ -18,6 +18,7 @@ KEY_BODY = "-----BEGIN PRIVATE KEY-----\n" + "MC4CAQAwBQYDK2VwBCIEIHNlY3JldHNlY3
 _SCRIPT = f"{card.START}/bin/docker-pihole-start"
 _UNIT = f"{card.PIHOLE_UNIT}/docker-pihole.service"
 _NETWORK = f"{card.NETWORKS}/20-wired.network"
+_KEYS = f"{card.ETC}/etc/ssh/authorized_keys.d"
 _WANTS = f"{card.UNITS}/multi-user.target.wants"
 
 
@@ -99,16 +100,15 @@ SD_ROOT_DIRT = (
     Dirt("sd-closure", "path", FAIL, card.OPENSSL, _drop(card.OPENSSL), CARD),
     Dirt("sd-closure", "system", FAIL, card.SYSTEM, swapped(card.REGISTRATION, card.SYSTEM, card.OPENSSL), CARD),
     Dirt("sd-access", "no-key", FAIL, "authorized_keys.d", wrote(card.KEYS), CARD),
-    Dirt("sd-access", "no-keys", FAIL, "etc", removed(f"{card.ETC}/etc/ssh/authorized_keys.d/ops"), CARD),
+    Dirt("sd-access", "no-keys", FAIL, "etc", removed(f"{_KEYS}/ops"), CARD),
     Dirt(
         "sd-access",
         "root-only",
         FAIL,
         "authorized_keys.d",
         all_of(
-            lambda root: (root / card.ETC[1:] / "etc/ssh/authorized_keys.d/ops").rename(
-                root / card.ETC[1:] / "etc/ssh/authorized_keys.d/root"
-            ),
+            removed(f"{_KEYS}/ops"),
+            lambda root: link(root, f"{_KEYS}/root", card.KEYS),
             swapped(card.SSHD_CONFIG, "PermitRootLogin prohibit-password", "PermitRootLogin no"),
         ),
         CARD,
@@ -116,7 +116,7 @@ SD_ROOT_DIRT = (
     Dirt("sd-access", "not-allowed", FAIL, "authorized_keys.d", added(card.SSHD_CONFIG, "AllowUsers admin\n"), CARD),
     Dirt("sd-access", "denied", FAIL, "authorized_keys.d", added(card.SSHD_CONFIG, "DenyUsers o*\n"), CARD),
     Dirt("sd-access", "no-pubkey", FAIL, "keys.d", added(card.SSHD_CONFIG, "PubkeyAuthentication no\n"), CARD),
-    Dirt("sd-access", "no-shell", FAIL, "authorized_keys.d", _as("ops", shell="/bin/nologin"), CARD),
+    Dirt("sd-access", "no-shell", FAIL, "authorized_keys.d", _as("ops", **card.NO_SHELL), CARD),
     Dirt("sd-access", "no-server", FAIL, "sshd.conf", removed(f"{_WANTS}/sshd.service"), CARD),
     Dirt("sd-access", "empty-allowed", FAIL, "sshd.conf", added(card.SSHD_CONFIG, "PermitEmptyPasswords yes\n"), CARD),
     Dirt("sd-access", "empty", FAIL, card.ACCOUNTS, _as("root", initialHashedPassword=""), CARD),
@@ -287,4 +287,4 @@ SD_DISK_DIRT = (
 )
 SD_DIRT = (*SD_ROOT_DIRT, *SD_DISK_DIRT)
 # For a check, the others that its dirt really causes.
-SD_KIN: dict[str, set[str]] = {}
+SD_KIN: dict[str, set[str]] = {"sd-layout": {"partition-table"}}
