@@ -9,6 +9,10 @@ test *args:
 integration *args:
     .venv/bin/pytest -m integration {{args}}
 
+# What virt-sysprep leaves, found: needs guestfs-tools and linux-image-cloud-amd64.
+sysprep *args:
+    .venv/bin/pytest -m integration tests/integration/sysprep.py {{args}}
+
 # Style and types.
 lint:
     .venv/bin/ruff check

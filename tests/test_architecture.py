@@ -209,6 +209,8 @@ def test_tests_start_no_processes() -> None:
         ("imagekit/disk/xfs.py", "def f():\n    import pyfsxfs\n", "pyfsxfs may be imported only in imagekit/disk/l"),
         ("imagekit/disk/libyal_child.py", "import pyvmdk\n", "pyvmdk is slow to load"),
         ("imagekit/disk/lvm.py", "def f():\n    import pyvslvm\n", "pyvslvm has no door"),
+        ("imagekit/disk/ext4.py", "def f():\n    from dissect.extfs import ExtFS\n", "dissect has no door"),
+        ("imagekit/disk/ext4.py", "def f():\n    import atheris\n", "atheris has no door"),
         ("imagekit/store/a.py", "import requests\n", "requests has no door"),
         ("imagekit/machine/seed.py", "import yaml\n", "yaml is slow to load"),
         ("imagekit/host/local.py", "from sh import Command\n", "sh is slow to load"),

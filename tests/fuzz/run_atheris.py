@@ -62,9 +62,13 @@ def fuzz_aside(name: str, seconds: int, crashes: Path) -> None:
         words = [name, "--seconds", str(seconds), "--crashes", str(crashes), str(corpus)]
         run(
             [sys.executable, "-m", "tests.fuzz.run_atheris", *words],
-            on_line=lambda line: sys.stderr.write(line.rstrip("\n") + "\n") and None,
+            on_line=_repeat,
             timeout=seconds + _START_SECONDS,
         )
+
+
+def _repeat(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def main() -> int:

@@ -40,8 +40,8 @@ def use_clone(program: "Program", reference: str, place: Path) -> Used:
     """Boot a clone of ``reference``, log in, clean up twice; ``place`` gets the disks, and the clone is removed."""
     user_data = place / "user-data"
     user_data.write_text(_USER_DATA)
-    made = program.json("clone", reference, NAME, "--local", "--disk", "3G", "--user-data", str(user_data))
     try:
+        made = program.json("clone", reference, NAME, "--local", "--disk", "3G", "--user-data", str(user_data))
         clone = open_clone(program.home / "state" / "imagekit" / "clones", NAME)
         ssh = shlex.split(made["ssh"])
         run([ssh[0], "-tt", *ssh[1:]], stdin=_TYPED, timeout=120)
@@ -53,7 +53,7 @@ def use_clone(program: "Program", reference: str, place: Path) -> Used:
         program("clone", "--local", "--stop", NAME)
         generalized = _flatten(clone.directory / "disk.qcow2", place / "generalized.raw")
     finally:
-        program("clone", "--local", "--remove", NAME, "--yes")
+        program("clone", "--local", "--remove", NAME, "--yes", check=False)  # there is none when making it failed
     return Used(machine_id, booted, cleaned, generalized)
 
 

@@ -44,7 +44,11 @@ def _patch(disk: Path, at: int, data: bytes) -> None:
 
 def _size(path: str, size: int) -> Callable[[Path, Path, Path], None]:
     """Return what makes a file of the root claim a size."""
-    return lambda disk, tree, work: _debugfs(disk, f"sif {path} size {size:#x}") and None
+
+    def make(disk: Path, tree: Path, work: Path) -> None:
+        _debugfs(disk, f"sif {path} size {size:#x}")
+
+    return make
 
 
 def _change_tree(change: Callable[[Path], None]) -> Callable[[Path, Path, Path], None]:

@@ -1,5 +1,6 @@
 """A NixOS card as a whole: a fresh one passes, each kind of dirt is reported, and hostile ones end in a report."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,12 +8,21 @@ import pytest
 
 from imagekit.report import Severity
 from imagekit.verify import Policy, Profile, list_checks, verify_directory, verify_disk
+from imagekit.verify.disk_view import open_disk_view
 from imagekit.verify.formats.text import render_text
-from tests.verify.clean_card import ROOT_OFFSET, make_card, make_card_root, make_card_tree
-from tests.verify.clean_tree import splice
+from tests.verify.clean_card import (
+    ROOT_BYTES,
+    ROOT_OFFSET,
+    make_card,
+    make_card_root,
+    make_card_tree,
+    partition_card,
+)
+from tests.verify.clean_tree import splice, write
 from tests.verify.dirty.change import Dirt
 from tests.verify.dirty.disk import poke
-from tests.verify.dirty.sd_image import CARD, DEEP, SD_DISK_DIRT, SD_KIN, SD_ROOT_DIRT
+from tests.verify.dirty.sd_disk import CARD, DEEP, SD_DISK_DIRT
+from tests.verify.dirty.sd_image import SD_KIN, SD_ROOT_DIRT
 
 
 @pytest.fixture(scope="session")
@@ -68,10 +78,10 @@ def test_dirty_card_is_reported(dirt: Dirt, card: Path) -> None:
 
 
 def test_clean_card_passes_every_check(clean_card: Path) -> None:
-    """A card that nixpkgs has just made has no finding; only its accounts, which are not made yet, are not observed."""
+    """A card that nixpkgs has just made has no finding, and everything that concerns it is observed."""
     report = verify_disk(clean_card, CARD)
     assert not report.findings, render_text(report)
-    assert {each.check for each in report.not_observed} == {"account-passwords", "uid-zero"}
+    assert not report.not_observed
     assert {check.id for check in list_checks("sd-image") if check.id.startswith("sd-")} <= set(report.passed)
 
 
@@ -96,6 +106,19 @@ def test_ids_that_nixpkgs_gives_are_no_failure(card: Path) -> None:
     report = verify_disk(card, CARD)
     assert [finding.check for finding in report.findings] == ["sd-shared-ids"] * 3
     assert {finding.severity for finding in report.findings} == {Severity.INFO}
+
+
+def test_system_is_preferred_to_a_store(clean_card_tree: Path, card: Path, tmp_path: Path) -> None:
+    """A second filesystem with a store is data where another one holds an operating system."""
+    behind = ROOT_OFFSET + ROOT_BYTES
+    os.truncate(card, behind + ROOT_BYTES)
+    partition_card(card, "type=b", "type=83, bootable", f"start={behind // 512}, type=83")
+    shutil.copytree(clean_card_tree, tmp_path / "root", symlinks=True)
+    write(tmp_path / "root", "/etc/os-release", "ID=nixos\n")
+    make_card_root(tmp_path / "root", tmp_path / "card.ext4")
+    splice(card, behind, tmp_path / "card.ext4")
+    with open_disk_view(card) as view:
+        assert view.root_volume().device == "partition 3"
 
 
 def test_card_is_no_template(clean_card: Path) -> None:

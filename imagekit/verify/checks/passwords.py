@@ -12,7 +12,7 @@ from imagekit.report import Severity
 from imagekit.verify.check import ALL_PROFILES, EVERYWHERE, Check, Policy, Profile, Seen, Subject
 from imagekit.verify.evidence import Lock, classify_password, name_hash_scheme
 from imagekit.verify.facts.accounts import parse_passwords, read_accounts
-from imagekit.verify.view import CannotSee, View
+from imagekit.verify.view import View
 
 _TRIAL_SECONDS = 1.0  # for notorious passwords, over all accounts together
 _FILES = ("/etc/passwd", "/etc/shadow", "/etc/gshadow", "/etc/passwd-", "/etc/shadow-", "/etc/gshadow-")
@@ -29,6 +29,8 @@ def find_account_passwords(view: View, policy: Policy) -> Iterator[Seen]:
     """
     if not view.is_file("/etc/shadow"):
         if policy.profile is Profile.SD_IMAGE and not view.is_file("/etc/passwd"):
+            from imagekit.verify.facts.nixos_users import read_users  # here: of no use to a template
+
             read_users(view)  # what the first boot makes the accounts from: there, passwords are sd-access's
             return
         yield Seen("/etc/shadow", "there is no such file", Severity.WARN)

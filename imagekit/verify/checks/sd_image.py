@@ -21,7 +21,6 @@ from imagekit.verify.facts.nixos import (
     open_system,
     read_extlinux,
 )
-from imagekit.verify.facts.pi_firmware import CONFIG, list_missing
 from imagekit.verify.view import CannotSee, View
 
 _TABLE = "partition table"
@@ -78,6 +77,8 @@ def _judge_names(view: View) -> Iterator[Seen]:
 
 def find_firmware_problems(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look for config.txt, the firmware's programs, device trees, and every file that config.txt names."""
+    from imagekit.verify.facts.pi_firmware import CONFIG, list_missing
+
     firmware = find_firmware(view)
     if firmware is None:
         raise CannotSee("no partition holds a FAT")

@@ -6,6 +6,7 @@ systemd.network(5), dhcpcd.conf(5).
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from imagekit.report import Severity
 from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
@@ -18,12 +19,13 @@ from imagekit.verify.facts.nixos import (
     open_system,
     read_kernel_words,
 )
-from imagekit.verify.facts.nixos_networks import list_networks
-from imagekit.verify.facts.nixos_users import User, list_entrants, read_users
 from imagekit.verify.facts.sshd import MAIN_FILE, read_sshd_policy
-from imagekit.verify.facts.store_files import search_store
 from imagekit.verify.facts.units import find_unit, is_enabled
 from imagekit.verify.view import CannotSee, View
+
+# What reads a card's configuration is imported where it is used: most runs are about templates.
+if TYPE_CHECKING:
+    from imagekit.verify.facts.nixos_users import User
 
 _REGISTRATION = "/nix-path-registration"
 _FIRST_BOOT = re.compile(r"/nix/store/[0-9a-z]{32}-local-cmds")
@@ -94,6 +96,8 @@ def find_access_problems(view: View, _policy: Policy) -> Iterator[Seen]:
 
     A password in the configuration is in the store, where every account can read it, and is the same on every card.
     """
+    from imagekit.verify.facts.nixos_users import list_entrants, read_users
+
     system = open_system(view)
     keys = name_in_store(view, "/etc/ssh/authorized_keys.d")
     if not system.is_file(MAIN_FILE) or not is_enabled(system, "sshd.service", "sshd.socket"):
@@ -118,7 +122,7 @@ def find_access_problems(view: View, _policy: Policy) -> Iterator[Seen]:
             yield Seen(name_in_store(view, unit.path), "the console logs in by itself", Severity.WARN)
 
 
-def _judge_user(view: View, user: User) -> str:
+def _judge_user(view: View, user: "User") -> str:
     """Return how somebody can log in to the account with a password, empty when nobody can."""
     if "" in (*user.clear, *user.hashed):
         return "has an empty password: nobody is asked for one"
@@ -137,6 +141,9 @@ def find_store_secrets(view: View, policy: Policy) -> Iterator[Seen]:
 
     The list of accounts is sd-access's.
     """
+    from imagekit.verify.facts.nixos_users import read_users
+    from imagekit.verify.facts.store_files import search_store
+
     try:
         accounts = read_users(view).path
     except CannotSee:
@@ -151,6 +158,8 @@ def find_store_secrets(view: View, policy: Policy) -> Iterator[Seen]:
 
 def find_network_problems(view: View, _policy: Policy) -> Iterator[Seen]:
     """Look whether anything gives the card an address, and whether it waits for a name that its board does not use."""
+    from imagekit.verify.facts.nixos_networks import list_networks
+
     networks = list_networks(open_system(view))
     if not networks:
         where = name_in_store(view, "/etc/systemd")

@@ -11,7 +11,7 @@ from imagekit.verify.formats.text import render_text
 from tests.verify import clean_card as card
 from tests.verify.clean_tree import append, link, remove, replace, write
 from tests.verify.dirty.change import all_of, removed, swapped, wrote
-from tests.verify.dirty.sd_image import CARD, firmware_run
+from tests.verify.dirty.sd_disk import CARD, firmware_run
 
 _WANTS = f"{card.UNITS}/multi-user.target.wants"
 _NETWORK = f"{card.NETWORKS}/20-wired.network"
