@@ -129,7 +129,7 @@ STRONG_SECRETS = tuple(pattern for pattern in SECRETS if pattern.strength is Str
 
 
 def find_secrets(data: bytes, patterns: Iterable[SecretPattern] = STRONG_SECRETS) -> Iterator[Secret]:
-    """Yield every match of ``patterns`` in ``data``, kind by kind and rising within a literal.
+    """Yield every match of ``patterns`` in ``data``, kind by kind and rising; none that begins in one of its own kind.
 
     Rare literals are searched first, so that bytes without any cost little more than a few passes of memmem(3).
     """
@@ -137,13 +137,19 @@ def find_secrets(data: bytes, patterns: Iterable[SecretPattern] = STRONG_SECRETS
         if not pattern.literals:
             for match in pattern.regex.finditer(data):
                 yield _describe(pattern, match)
-        for literal in pattern.literals:
-            at = data.find(literal)
-            while at >= 0:
-                secret = match_secret(pattern, data, at)
-                if secret is not None:
-                    yield secret
-                at = data.find(literal, at + (len(literal) if secret is None else secret.length))
+        end = 0
+        for at in sorted(_find_literals(data, pattern.literals)):
+            if at >= end and (secret := match_secret(pattern, data, at)) is not None:
+                end = at + secret.length
+                yield secret
+
+
+def _find_literals(data: bytes, literals: tuple[bytes, ...]) -> Iterator[int]:
+    for literal in literals:
+        at = data.find(literal)
+        while at >= 0:
+            yield at
+            at = data.find(literal, at + 1)
 
 
 def match_secret(pattern: SecretPattern, data: bytes, offset: int) -> Secret | None:

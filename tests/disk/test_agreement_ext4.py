@@ -36,7 +36,7 @@ _PIECES = 340 * 4 + 40  # more extents than four full leaves of 4 KiB: the tree 
 
 @pytest.fixture(scope="module")
 def matrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return files for every feature: a directory of 5000 names, a file in 1400 pieces, links, holes, edges of sizes."""
+    """Return files for every feature: a directory of 5000 names, a file in 1400 pieces, links, holes, odd sizes."""
     root = tmp_path_factory.mktemp("matrix")
     for name in ("many", "pieces", "edges", "nested/a/b/c/d"):
         (root / name).mkdir(parents=True)
@@ -62,7 +62,7 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS)
+@pytest.fixture(scope="module", params=list(VARIANTS.values()), ids=list(VARIANTS))
 def image(
     request: pytest.FixtureRequest, matrix: Path, make_ext4: MakeExt4, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
@@ -70,8 +70,7 @@ def image(
     path = tmp_path_factory.mktemp("agreement") / "disk.raw"
     shutil.copy(make_ext4(matrix, "96M", "-N", "6000", *request.param), path)
     commands = [
-        f"sif /nested/mode uid {_BIG_ID & 0xFFFF}", f"sif /nested/mode uid_high {_BIG_ID >> 16}",
-        "sif /nested/mode gid 54321", "ea_set /nested/mode user.own value",
+        f"sif /nested/mode uid {_BIG_ID}", "sif /nested/mode gid 54321", "ea_set /nested/mode user.own value",
         f"ea_set /nested/a user.large {'v' * 700}", "ea_set /nested/a security.selinux label",
     ]  # fmt: skip
     (path.parent / "commands").write_text("\n".join(commands))
@@ -112,17 +111,19 @@ def list_debugfs(image: Path, directories: list[str], work: Path) -> dict[str, R
         elif line.startswith("/"):
             _, _, mode, uid, gid, name, size, *_ = line.split("/")
             path = f"{directory}/{name}"
-            if name not in (".", ".."):
-                rows[path] = (int(mode, 8), int(uid), int(gid), int(size or 0), _hash_dumped(work / "dump", path))
+            if name not in ("", ".", ".."):  # an unused entry has no name
+                owners = int(uid) & 0xFFFFFFFF, int(gid) & 0xFFFFFFFF  # printed with a sign
+                rows[path] = (int(mode, 8), *owners, int(size or 0), _hash_dumped(work / "dump", path, int(size or 0)))
     return rows
 
 
-def _hash_dumped(dump: Path, path: str) -> str:
+def _hash_dumped(dump: Path, path: str, size: int) -> str:
+    """Return the hash of what was copied; of an empty file kept as inline data debugfs 1.47 copies out 60 bytes."""
     place = dump / ("comb" if path == "/pieces/comb" else path.lstrip("/"))
     if place.is_symlink():
         content = os.fsencode(place.readlink())
     else:
-        content = place.read_bytes() if place.is_file() else b""
+        content = place.read_bytes()[:size] if place.is_file() else b""
     return sha256(content).hexdigest() if content else ""
 
 
@@ -137,7 +138,7 @@ def list_dissect(image: Path) -> dict[str, Row]:
             content = inode.open().read()
         elif raw.i_mode & 0xF000 == 0xA000:
             content = inode.link.encode()
-        uid, gid = raw.i_uid | raw.osd2.linux2.l_i_uid_high << 16, raw.i_gid | raw.osd2.linux2.l_i_gid_high << 16
+        uid, gid = raw.i_uid | raw.i_uid_high << 16, raw.i_gid | raw.i_gid_high << 16
         rows[path] = (raw.i_mode, uid, gid, inode.size, sha256(content).hexdigest() if content else "")
         if raw.i_mode & 0xF000 == 0x4000:
             for name, child in inode.listdir().items():
@@ -151,7 +152,7 @@ def list_dissect(image: Path) -> dict[str, Row]:
 
 
 def test_debugfs_agrees(image: Path, tmp_path: Path) -> None:
-    """Paths, types, modes, owners, sizes and contents are those that debugfs tells; it prints no size of directories."""
+    """Paths, types, modes, owners, sizes and contents are debugfs's, which prints no size of directories."""
     with open_raw(image) as disk:
         ours = list_ours(open_ext4(disk))
     directories = ["/", *(path for path, row in ours.items() if row[0] & 0xF000 == 0x4000)]
@@ -164,8 +165,9 @@ def test_debugfs_agrees(image: Path, tmp_path: Path) -> None:
         assert (row[:3], row[3] if sized else 0, row[4]) == (other[:3], other[3] if sized else 0, other[4]), path
 
 
-def test_dissect_agrees(image: Path, request: pytest.FixtureRequest) -> None:
-    """dissect.extfs tells the same of every path."""
+@pytest.mark.parametrize("image", list(VARIANTS.values())[:-1], ids=list(VARIANTS)[:-1], indirect=True)
+def test_dissect_agrees(image: Path) -> None:
+    """dissect.extfs tells the same of every path; its 3.15 does not come back from inline data."""
     with open_raw(image) as disk:
         ours = list_ours(open_ext4(disk))
     theirs = list_dissect(image)

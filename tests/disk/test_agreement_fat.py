@@ -27,7 +27,7 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES)
+@pytest.fixture(scope="module", params=list(SHAPES.values()), ids=list(SHAPES))
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a filesystem on which files were written, deleted, and written into the gaps."""
     work = tmp_path_factory.mktemp("fat")
@@ -53,10 +53,11 @@ def list_ours(image: Path) -> dict[str, tuple[int, str]]:
     """Return size and content's SHA-256 of every path, -1 and nothing for directories."""
     with open_raw(image) as disk:
         fat = open_fat(disk)
-        return {
-            path: (-1, "") if node.type is FileType.DIRECTORY else (node.size, sha256(fat.data(node, 1 << 24)).hexdigest())
-            for path, node in FileTree(fat, ignore_case=True).walk()
-        }  # fmt: skip
+        found = {}
+        for path, node in FileTree(fat, ignore_case=True).walk():
+            is_file = node.type is FileType.FILE
+            found[path] = (node.size, sha256(fat.data(node, 1 << 24)).hexdigest()) if is_file else (-1, "")
+        return found
 
 
 def test_mtools_agree(image: Path, tmp_path: Path) -> None:

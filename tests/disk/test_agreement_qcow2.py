@@ -22,7 +22,7 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS)
+@pytest.fixture(scope="module", params=list(VARIANTS.values()), ids=list(VARIANTS))
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an image after writes, zeros and discards of odd lengths, grown once while it was in use."""
     path = tmp_path_factory.mktemp("qcow2") / "disk.qcow2"
@@ -44,7 +44,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_both_read_the_same_disk(image: Path, tmp_path: Path) -> None:
-    """Every byte is that of ``qemu-img convert``, and of dissect.hypervisor."""
+    """Every byte is that of ``qemu-img convert``, and what is no data reads as zeros."""
     raw = tmp_path / "raw"
     run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", os.fspath(image), os.fspath(raw)])
     right = raw.read_bytes()
@@ -57,5 +57,12 @@ def test_both_read_the_same_disk(image: Path, tmp_path: Path) -> None:
     for offset, length in data:
         outside[offset : offset + length] = bytes(length)
     assert not any(outside)
-    with image.open("rb") as file:
-        assert QCow2(file).open().read(SIZE) == right
+
+
+def test_dissect_agrees(image: Path) -> None:
+    """dissect.hypervisor reads the same bytes; its 3.21 never ends on subclusters, which QEMU alone judges."""
+    with open_disk(image) as disk, image.open("rb") as file:
+        other = QCow2(file)
+        if not other.has_subclusters:
+            assert other.open().read(SIZE) == disk.read(0, disk.size)
+        assert disk.size == SIZE

@@ -77,7 +77,7 @@ def test_packed_qcow2_with_backing_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("inner", "named"),
     [
-        (gzip.compress(b"disk"), "a gzip file"),
+        (gzip.compress(b"disk", mtime=0), "a gzip file"),
         (zstd.compress(b"disk"), "a zstd file"),
         (bytes(257) + b"ustar\x0000", "a tar file"),
         (b"KDMV\1\0\0\0", "a VMDK file"),

@@ -97,7 +97,7 @@ def test_data_ranges_without_support_are_one(disk_file: Path, monkeypatch: pytes
         (b"vhdxfile", "VHDX"),
         (b"\xfd7zXZ\0", "xz"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
-        (gzip.compress(b"disk"), "gzip"),
+        (gzip.compress(b"disk", mtime=0), "gzip"),
         (b"<<< disk >>>".ljust(64) + b"\x7f\x10\xda\xbe", "VDI"),
     ],
 )

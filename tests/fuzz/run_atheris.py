@@ -7,6 +7,7 @@ statistics at the end, goes to standard error. Given files are tried once each i
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ def fuzz_here(name: str, seconds: int, crashes: Path, places: list[Path]) -> Non
     """Fuzz one target in this process, which ends with it: libFuzzer does not return, and runs no ``finally``."""
     import atheris
 
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # atheris writes tracebacks to the one, libFuzzer to the other
     with atheris.instrument_imports(include=["imagekit.disk", "imagekit.verify"]):
         from tests.fuzz.targets import MEMORY_MIB, SECONDS, TARGETS
     target = TARGETS[name]
