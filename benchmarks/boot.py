@@ -29,7 +29,7 @@ from imagekit.errors import VerificationFailed
 from imagekit.machine.accelerator import explain_accelerator
 from imagekit.machine.firmware import find_firmware
 from imagekit.settings import read_settings
-from imagekit.verify.boot import prove_clones
+from imagekit.verify.boot.prove import prove_clones
 
 RATIO_AIM = 1.6
 _NAME = "bench"

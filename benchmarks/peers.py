@@ -14,7 +14,7 @@ from measure import require_tools
 from mirror import Mirror
 
 from imagekit.build.apt_sources import AptSource
-from imagekit.disk.dpkg import read_dpkg_packages
+from imagekit.disk.packages.dpkg import read_dpkg_packages
 from imagekit.errors import VerificationFailed
 from imagekit.host import find_tool, run
 from imagekit.verify.disk_view import open_disk_view

@@ -33,8 +33,8 @@ from measure import (
 from stored import StoredTemplate, find_template
 
 from imagekit.disk.block_map import list_free_ranges
-from imagekit.disk.container import open_disk
-from imagekit.disk.dpkg import STATUS_PATH
+from imagekit.disk.containers.open import open_disk
+from imagekit.disk.packages.dpkg import STATUS_PATH
 from imagekit.host import run
 from imagekit.verify.disk_view import open_disk_view
 

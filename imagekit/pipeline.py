@@ -136,10 +136,10 @@ def prove_disk(
     """Boot two clones of a raw disk and return the report with what they showed.
 
     Keys and overlays are made in ``scratch``, which something sweeps after a crash; the boot logs' place without it.
-    Raises :class:`imagekit.disk.raw.NotADisk` for a disk in a container: the clones lie over the file's own bytes.
+    Raises :class:`NotADisk` for a disk in a container: the clones lie over the file's own bytes.
     """
-    from imagekit.disk.raw import open_raw
-    from imagekit.verify.boot import prove_clones
+    from imagekit.disk.containers.raw import open_raw
+    from imagekit.verify.boot.prove import prove_clones
 
     open_raw(disk).close()
     accelerator = choose_accelerator(settings, progress)

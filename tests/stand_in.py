@@ -13,7 +13,7 @@ from imagekit.image import Architecture, BuiltImage, DiskImage, Firmware
 from imagekit.image import Digest as ImageDigest
 from imagekit.progress import Event, Progress
 from imagekit.report import Finding, Severity
-from imagekit.verify.boot import BootProof
+from imagekit.verify.boot.prove import BootProof
 from tests.store.samples import make_provenance
 from tests.verify.clean_tree import ROOT_OFFSET
 
@@ -52,7 +52,7 @@ class StandIn:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> "StandIn":
         """Take the place of builder and proof until the test ends."""
         monkeypatch.setattr("imagekit.build.build_local", self.build)
-        monkeypatch.setattr("imagekit.verify.boot.prove_clones", self.prove)
+        monkeypatch.setattr("imagekit.verify.boot.prove.prove_clones", self.prove)
         monkeypatch.setenv("IMAGEKIT_ACCELERATOR", "tcg")
         return self
 

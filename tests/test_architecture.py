@@ -37,16 +37,16 @@ _RANKS = {
 _DOORS = {
     "backports": ("imagekit",),
     "click": ("imagekit/cli",),
-    "compression": ("imagekit/disk/zstd.py",),  # part of the standard library from Python 3.14 on
+    "compression": ("imagekit/disk/containers/zstd.py",),  # part of the standard library from Python 3.14 on
     "cryptography": ("imagekit/host",),  # paramiko's own keys are its objects
     "jinja2": ("imagekit/build/render.py", "imagekit/build/render"),
     "msgspec": ("imagekit",),
     "paramiko": ("imagekit/host",),
     "proxmoxer": ("imagekit/deliver/proxmox",),
     "pycdlib": ("imagekit/machine",),
-    "pyfsxfs": ("imagekit/disk/libyal_child.py",),  # C that parses hostile bytes: only in the child process
-    "pyvhdi": ("imagekit/disk/libyal_child.py",),
-    "pyvmdk": ("imagekit/disk/libyal_child.py",),
+    "pyfsxfs": ("imagekit/disk/child/libyal_child.py",),  # C that parses hostile bytes: only in the child process
+    "pyvhdi": ("imagekit/disk/child/libyal_child.py",),
+    "pyvmdk": ("imagekit/disk/child/libyal_child.py",),
     "sh": ("imagekit/host",),
     "tqdm": ("imagekit/cli",),
     "yaml": ("imagekit",),
@@ -206,8 +206,8 @@ def test_tests_start_no_processes() -> None:
         ("imagekit/verify/ssh.py", "def f():\n    import paramiko\n", "paramiko may be imported only in"),
         ("imagekit/build/local.py", "def f():\n    import jinja2\n", "jinja2 may be imported only in"),
         ("imagekit/disk/iso.py", "def f():\n    import pycdlib\n", "pycdlib may be imported only in imagekit/machine"),
-        ("imagekit/disk/xfs.py", "def f():\n    import pyfsxfs\n", "pyfsxfs may be imported only in imagekit/disk/l"),
-        ("imagekit/disk/libyal_child.py", "import pyvmdk\n", "pyvmdk is slow to load"),
+        ("imagekit/disk/xfs/filesystem.py", "def f():\n    import pyfsxfs\n", "pyfsxfs may be imported only in imagekit/disk/c"),
+        ("imagekit/disk/child/libyal_child.py", "import pyvmdk\n", "pyvmdk is slow to load"),
         ("imagekit/disk/lvm.py", "def f():\n    import pyvslvm\n", "pyvslvm has no door"),
         ("imagekit/disk/ext4.py", "def f():\n    from dissect.extfs import ExtFS\n", "dissect has no door"),
         ("imagekit/disk/ext4.py", "def f():\n    import atheris\n", "atheris has no door"),

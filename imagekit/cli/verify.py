@@ -167,7 +167,7 @@ def _prove(disk: Path, report: "Report", users: tuple[str, ...], wanted: _Wanted
 def _verify_ssh(wanted: _Wanted, profile: str | None, against: str | None, login: dict[str, Any]) -> "Report":
     from imagekit import verify as room
     from imagekit.host.ssh_target import SshTarget
-    from imagekit.verify.ssh_run import verify_ssh
+    from imagekit.verify.ssh.run import verify_ssh
 
     address = SshTarget.parse(wanted.target, **login)
     # a fingerprint is one machine's; how to enter is the same for both

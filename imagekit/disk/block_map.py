@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from imagekit.disk.container import Disk
-from imagekit.disk.gpt import NoPartitionTable, PartitionTable
-from imagekit.disk.partitions import read_partition_table
+from imagekit.disk.containers.open import Disk
+from imagekit.disk.containers.raw import Readable, Window
+from imagekit.disk.partitions.gpt import NoPartitionTable, PartitionTable
+from imagekit.disk.partitions.table import read_partition_table
 from imagekit.disk.probe import FilesystemKind, probe_filesystem
-from imagekit.disk.raw import Readable, Window
 from imagekit.disk.runs import Range, intersect, merge, subtract
 from imagekit.errors import ImageDamaged
 
@@ -84,11 +84,11 @@ def find_free_space(window: Readable) -> tuple[Range, ...]:
     try:
         match probe_filesystem(window):
             case FilesystemKind.EXT4:
-                from imagekit.disk.ext4 import open_ext4
+                from imagekit.disk.ext4.filesystem import open_ext4
 
                 return tuple(open_ext4(window).free_ranges())
             case FilesystemKind.VFAT:
-                from imagekit.disk.fat import open_fat
+                from imagekit.disk.fat.filesystem import open_fat
 
                 return tuple(open_fat(window).free_ranges())
             case FilesystemKind.SWAP if window.size > _SWAP_HEADER:

@@ -158,7 +158,7 @@ def _open_decompressor(kind: str) -> _Decompressor:
 
             return bz2.BZ2Decompressor()
         case "zstd":
-            from imagekit.disk.zstd import new_decompressor
+            from imagekit.disk.containers.zstd import new_decompressor
 
             return new_decompressor(_ZSTD_WINDOW)
         case _:
@@ -222,7 +222,7 @@ class _Unpacked:
         import lzma
         import zlib
 
-        from imagekit.disk.zstd import ZstdError
+        from imagekit.disk.containers.zstd import ZstdError
 
         try:
             return self._decompressor.decompress(data, max_length=_OUTPUT)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from imagekit.disk.raw import RawDisk, open_raw
+from imagekit.disk.containers.raw import RawDisk, open_raw
 from imagekit.errors import ImageDamaged
 from imagekit.image import Digest
 
@@ -16,7 +16,7 @@ def compute_digest(path: Path, progress: Callable[[int], None] | None = None) ->
     """Return the SHA-256 of the raw disk ``path``; holes count as zeros and are not read.
 
     ``progress`` is called after each piece with the number of bytes hashed so far. Raises
-    :class:`imagekit.disk.raw.NotADisk` when it is no raw disk, :class:`ImageDamaged` when it shrinks meanwhile.
+    :class:`NotADisk` when it is no raw disk, :class:`ImageDamaged` when it shrinks meanwhile.
     """
     with open_raw(path) as disk:
         return hash_disk(disk, progress)

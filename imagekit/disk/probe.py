@@ -3,13 +3,13 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from imagekit.disk.raw import Readable
+from imagekit.disk.containers.raw import Readable
 from imagekit.errors import VerificationFailed
 
 if TYPE_CHECKING:
-    from imagekit.disk.ext4 import Ext4
-    from imagekit.disk.fat import Fat
-    from imagekit.disk.xfs import Xfs
+    from imagekit.disk.ext4.filesystem import Ext4
+    from imagekit.disk.fat.filesystem import Fat
+    from imagekit.disk.xfs.filesystem import Xfs
 
     Filesystem: TypeAlias = Ext4 | Fat | Xfs
 
@@ -135,15 +135,15 @@ def open_filesystem(window: Readable) -> "Filesystem":
     kind = probe_filesystem(window)
     match kind:
         case FilesystemKind.EXT4:
-            from imagekit.disk.ext4 import open_ext4
+            from imagekit.disk.ext4.filesystem import open_ext4
 
             return open_ext4(window)
         case FilesystemKind.VFAT:
-            from imagekit.disk.fat import open_fat
+            from imagekit.disk.fat.filesystem import open_fat
 
             return open_fat(window)
         case FilesystemKind.XFS:
-            from imagekit.disk.xfs import open_xfs
+            from imagekit.disk.xfs.filesystem import open_xfs
 
             return open_xfs(window)
         case _:

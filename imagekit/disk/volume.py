@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from imagekit.disk.containers.raw import Readable, Window
 from imagekit.disk.guid import format_uuid
 from imagekit.disk.probe import READ_KINDS, CannotRead, FilesystemKind, describe_kind, probe_filesystem
-from imagekit.disk.raw import Readable, Window
 from imagekit.errors import ImageDamaged
 
 if TYPE_CHECKING:
-    from imagekit.disk.gpt import Partition, PartitionTable
-    from imagekit.disk.lvm import LogicalVolume
+    from imagekit.disk.lvm.volumes import LogicalVolume
+    from imagekit.disk.partitions.gpt import Partition, PartitionTable
     from imagekit.disk.probe import Filesystem
 
 # Where each kind keeps its UUID (16 bytes) and label (offset, length): xfs(5) superblock, btrfs on-disk format,
@@ -99,17 +99,17 @@ def _open_volume(window: Readable, partition: "Partition | None", opened: contex
     try:
         match kind:
             case FilesystemKind.EXT4:
-                from imagekit.disk.ext4 import open_ext4
+                from imagekit.disk.ext4.filesystem import open_ext4
 
                 filesystem = open_ext4(window)
                 name = filesystem.uuid
             case FilesystemKind.VFAT:
-                from imagekit.disk.fat import open_fat
+                from imagekit.disk.fat.filesystem import open_fat
 
                 filesystem = open_fat(window)
                 name = filesystem.serial
             case FilesystemKind.XFS:
-                from imagekit.disk.xfs import open_xfs
+                from imagekit.disk.xfs.filesystem import open_xfs
 
                 filesystem = open_xfs(window)
                 opened.callback(filesystem.close)
@@ -125,7 +125,7 @@ def _open_volume(window: Readable, partition: "Partition | None", opened: contex
 
 def _open_groups(volumes: list[Volume], opened: contextlib.ExitStack) -> list[Volume]:
     """Return the volumes with the physical ones' facts filled in, followed by the logical ones."""
-    from imagekit.disk.lvm import open_lvm
+    from imagekit.disk.lvm.volumes import open_lvm
 
     places = [index for index, volume in enumerate(volumes) if volume.kind is FilesystemKind.LVM]
     lvm = open_lvm([window for index in places if (window := volumes[index].window) is not None])

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.disk.container import Disk, open_disk
-from imagekit.disk.fat import Fat
-from imagekit.disk.gpt import NoPartitionTable, PartitionTable
+from imagekit.disk.containers.open import Disk, open_disk
+from imagekit.disk.fat.filesystem import Fat
 from imagekit.disk.mounts import mount_volumes
-from imagekit.disk.partitions import read_partition_table
+from imagekit.disk.partitions.gpt import NoPartitionTable, PartitionTable
+from imagekit.disk.partitions.table import read_partition_table
 from imagekit.disk.probe import READ_KINDS, FilesystemKind, ReaderFailed
 from imagekit.disk.tree import FileTree
 from imagekit.disk.volume import Volume, open_volumes

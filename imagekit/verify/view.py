@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from imagekit.disk.tree import FileTree, FileType, Node
 
 if TYPE_CHECKING:
-    from imagekit.disk.container import Disk
-    from imagekit.disk.gpt import PartitionTable
+    from imagekit.disk.containers.open import Disk
+    from imagekit.disk.partitions.gpt import PartitionTable
     from imagekit.disk.volume import Volume
     from imagekit.verify.live import LiveFacts
     from imagekit.verify.vm_config import VmConfig

@@ -14,11 +14,11 @@ from imagekit.build.layout import plan_layout
 from imagekit.build.local import build_local, complete_sources, grub_menu, plan_root, require_tools, write_disk
 from imagekit.build.mmdebstrap import RootPlan
 from imagekit.definition.model import Feature, ImageDefinition, Promtail, Release
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.digest import compute_digest
-from imagekit.disk.ext4 import open_ext4
-from imagekit.disk.fat import open_fat
-from imagekit.disk.gpt import read_gpt
-from imagekit.disk.raw import open_raw
+from imagekit.disk.ext4.filesystem import open_ext4
+from imagekit.disk.fat.filesystem import open_fat
+from imagekit.disk.partitions.gpt import read_gpt
 from imagekit.disk.tree import FileTree
 from imagekit.errors import DefinitionInvalid, ToolFailed, ToolMissing
 from imagekit.image import Architecture, Firmware

@@ -10,8 +10,8 @@ from imagekit.build import mke2fs
 from imagekit.build.layout import DiskLayout, plan_layout
 from imagekit.build.mke2fs import is_reproducible, write_root
 from imagekit.definition.model import MIB, ImageDefinition
-from imagekit.disk.ext4 import open_ext4
-from imagekit.disk.raw import open_raw
+from imagekit.disk.containers.raw import open_raw
+from imagekit.disk.ext4.filesystem import open_ext4
 from imagekit.disk.tree import FileTree, FileType
 from imagekit.errors import DefinitionInvalid
 from imagekit.host import run

@@ -9,8 +9,8 @@ import pytest
 from imagekit.build.layout import plan_layout
 from imagekit.build.mtools import write_esp
 from imagekit.definition.model import MIB, ImageDefinition
-from imagekit.disk.fat import open_fat
-from imagekit.disk.raw import open_raw
+from imagekit.disk.containers.raw import open_raw
+from imagekit.disk.fat.filesystem import open_fat
 from imagekit.disk.tree import FileTree
 from imagekit.host import run
 from tests.build.conftest import EPOCH

@@ -5,8 +5,8 @@ from pathlib import Path
 from imagekit.build.layout import ESP_TYPE, plan_layout
 from imagekit.build.sfdisk import write_table
 from imagekit.definition.model import ImageDefinition
-from imagekit.disk.gpt import read_gpt
-from imagekit.disk.raw import open_raw
+from imagekit.disk.containers.raw import open_raw
+from imagekit.disk.partitions.gpt import read_gpt
 from imagekit.host import run
 
 

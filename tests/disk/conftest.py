@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
+from imagekit.disk.containers.raw import Readable
 from imagekit.disk.directory import Directory
-from imagekit.disk.raw import Readable
 from imagekit.disk.tree import FileTree, FileType
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 
-from imagekit.disk.lvm_metadata import compute_checksum
+from imagekit.disk.lvm.metadata import compute_checksum
 
 MIB = 1 << 20
 EXTENT = 1 * MIB

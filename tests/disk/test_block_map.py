@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagekit.disk.block_map import Extent, Use, find_free_space, list_free_ranges, map_disk
-from imagekit.disk.ext4 import open_ext4
-from imagekit.disk.fat import open_fat
-from imagekit.disk.raw import Readable, open_raw
+from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.ext4.filesystem import open_ext4
+from imagekit.disk.fat.filesystem import open_fat
 from imagekit.disk.runs import Range, find_zero_bits, find_zero_bytes, intersect, merge, subtract
 from imagekit.disk.tree import FileTree
 from imagekit.errors import ImageDamaged

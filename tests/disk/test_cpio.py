@@ -51,7 +51,9 @@ def test_members_of_every_compression_are_read(compress: Callable[[bytes], bytes
 
 def test_archives_follow_one_another() -> None:
     """After a compressed part comes the next one, compressed or not, and one part may hold several archives."""
-    names = [member.name for member in read(gzip.compress(FIRST + bytes(12) + LATER, mtime=0) + lzma.compress(MAIN) + LATER)]
+    names = [
+        member.name for member in read(gzip.compress(FIRST + bytes(12) + LATER, mtime=0) + lzma.compress(MAIN) + LATER)
+    ]
     assert names == ["kernel", "kernel/x86/microcode", "later", ".", "etc/shadow", "init", "usr/module.ko", "later"]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.disk.containers.raw import NotADisk
 from imagekit.disk.digest import compute_digest
-from imagekit.disk.raw import NotADisk
 
 
 def test_sparse_and_full_copies_have_one_digest(tmp_path: Path) -> None:

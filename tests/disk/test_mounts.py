@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from imagekit.disk.ext4 import open_ext4
-from imagekit.disk.gpt import Partition
+from imagekit.disk.containers.raw import open_raw
+from imagekit.disk.ext4.filesystem import open_ext4
 from imagekit.disk.mounts import MountUnreadable, mount_volumes
+from imagekit.disk.partitions.gpt import Partition
 from imagekit.disk.probe import FilesystemKind
-from imagekit.disk.raw import open_raw
 from imagekit.disk.tree import FileTree, read_attribute
 from imagekit.disk.volume import Volume
 from imagekit.host import run

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.disk.containers.raw import Readable
 from imagekit.disk.directory import Directory
-from imagekit.disk.ext4 import open_ext4
-from imagekit.disk.raw import Readable
+from imagekit.disk.ext4.filesystem import open_ext4
 from imagekit.disk.tree import FileTree, FileType, Node, open_parts
 from imagekit.errors import ImageDamaged, VerificationFailed
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.ext4 import Ext4
-from imagekit.disk.fat import Fat
+from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.ext4.filesystem import Ext4
+from imagekit.disk.fat.filesystem import Fat
 from imagekit.disk.probe import CannotRead, FilesystemKind, describe_kind, open_filesystem, probe_filesystem
-from imagekit.disk.raw import Readable, open_raw
-from imagekit.disk.xfs import Xfs
+from imagekit.disk.xfs.filesystem import Xfs
 from imagekit.host.local import run
 from tests.disk.made_xfs import make_xfs
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.gpt import PartitionTable, read_gpt
+from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.partitions.gpt import PartitionTable, read_gpt
 from imagekit.disk.probe import FilesystemKind
-from imagekit.disk.raw import Readable, open_raw
 from imagekit.disk.volume import Volume, open_volumes
 from imagekit.host import run
 from tests.disk.made_lvm import DATA_START, EXTENT, MIB, PV_UUID, Lv, make_uuid, write_physical, write_text

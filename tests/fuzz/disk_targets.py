@@ -5,17 +5,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from imagekit.disk.block_map import list_free_ranges, map_disk
-from imagekit.disk.container import open_disk
-from imagekit.disk.gpt import PartitionTable, read_gpt
-from imagekit.disk.lvm import open_lvm
-from imagekit.disk.lvm_metadata import parse_text, read_group, read_label
-from imagekit.disk.mbr import read_mbr
-from imagekit.disk.partitions import read_partition_table
-from imagekit.disk.qcow2 import open_qcow2
-from imagekit.disk.stream import read_stream
+from imagekit.disk.containers.open import open_disk
+from imagekit.disk.containers.qcow2 import open_qcow2
+from imagekit.disk.containers.stream import read_stream
+from imagekit.disk.containers.vhdx import check_vhdx
+from imagekit.disk.containers.vmdk import check_vmdk
+from imagekit.disk.lvm.metadata import parse_text, read_group, read_label
+from imagekit.disk.lvm.volumes import open_lvm
+from imagekit.disk.partitions.gpt import PartitionTable, read_gpt
+from imagekit.disk.partitions.mbr import read_mbr
+from imagekit.disk.partitions.table import read_partition_table
 from imagekit.disk.tree import FileTree
-from imagekit.disk.vhdx import check_vhdx
-from imagekit.disk.vmdk import check_vmdk
 from imagekit.disk.volume import Volume, open_volumes
 from imagekit.errors import ImagekitError
 from tests.disk.made_lvm import DATA_START, MIB, write_physical

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from imagekit.disk.raw import RawDisk, check_range
+from imagekit.disk.containers.raw import RawDisk, check_range
 from imagekit.disk.tree import FileTree, FileType, Node
 
 

@@ -2,12 +2,12 @@
 
 from contextlib import suppress
 
-from imagekit.disk.apk import PATHS, read_apk_packages
 from imagekit.disk.cpio import ArchiveUnread, Limits, read_initrd
-from imagekit.disk.dpkg import STATUS_PATH, read_dpkg_packages, read_dpkg_states
-from imagekit.disk.nix_store import DATABASE, REGISTRATION, parse_store_path, read_store_paths
-from imagekit.disk.packages import read_packages
-from imagekit.disk.rpm import DIRECTORIES, parse_header, read_rpm_database
+from imagekit.disk.packages.apk import PATHS, read_apk_packages
+from imagekit.disk.packages.dpkg import STATUS_PATH, read_dpkg_packages, read_dpkg_states
+from imagekit.disk.packages.nix_store import DATABASE, REGISTRATION, parse_store_path, read_store_paths
+from imagekit.disk.packages.read import read_packages
+from imagekit.disk.packages.rpm import DIRECTORIES, parse_header, read_rpm_database
 from imagekit.errors import ImagekitError
 from tests.fuzz.memory import make_file_tree
 

@@ -75,7 +75,7 @@ def test_targets_let_bugs_escape(monkeypatch: pytest.MonkeyPatch, seeds: Seeds) 
     def fail(*_: object) -> None:
         raise IndexError("a bug")
 
-    monkeypatch.setattr("imagekit.disk.ext4.read_entries", fail)
+    monkeypatch.setattr("imagekit.disk.ext4.filesystem.read_entries", fail)
     with pytest.raises(IndexError):
         TARGETS["ext4"].fuzz_one(seeds("ext4")[0][0])
 

@@ -36,9 +36,9 @@ from imagekit.verify.facts import (
 )
 from imagekit.verify.facts.small_files import search_small_files
 from imagekit.verify.facts.yaml_text import YamlInvalid, read_yaml
-from imagekit.verify.secret_patterns import find_secrets
-from imagekit.verify.secret_scan import scan
-from imagekit.verify.ssh_wire import decode_answer, decode_path
+from imagekit.verify.secrets.patterns import find_secrets
+from imagekit.verify.secrets.scan import scan
+from imagekit.verify.ssh.wire import decode_answer, decode_path
 from imagekit.verify.view import CannotSee, View, ViewKind
 from imagekit.verify.vm_config import read_vm_config
 from tests.fuzz.memory import make_file_tree

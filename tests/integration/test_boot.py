@@ -7,7 +7,7 @@ import pytest
 from imagekit.host import run
 from imagekit.machine.accelerator import probe_accelerator
 from imagekit.machine.firmware import find_firmware
-from imagekit.verify.boot import BootProof, prove_clones
+from imagekit.verify.boot.prove import BootProof, prove_clones
 
 pytestmark = pytest.mark.integration
 

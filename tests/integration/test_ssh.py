@@ -20,9 +20,9 @@ from imagekit.host.ssh_target import SshTarget
 from imagekit.progress import Event
 from imagekit.verify import Policy, Profile, list_checks, verify_directory
 from imagekit.verify.check import Subject
-from imagekit.verify.ssh_rounds import MOST_ROUNDS
-from imagekit.verify.ssh_run import verify_ssh
-from imagekit.verify.ssh_view import collect_machine
+from imagekit.verify.ssh.rounds import MOST_ROUNDS
+from imagekit.verify.ssh.run import verify_ssh
+from imagekit.verify.ssh.view import collect_machine
 
 pytestmark = pytest.mark.integration
 

@@ -8,12 +8,12 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from imagekit.disk.ext4 import open_ext4
-from imagekit.disk.gpt import read_gpt
-from imagekit.disk.raw import open_raw
+from imagekit.disk.containers.raw import open_raw
+from imagekit.disk.ext4.filesystem import open_ext4
+from imagekit.disk.partitions.gpt import read_gpt
 from imagekit.disk.tree import FileTree
 from imagekit.host import run
-from imagekit.verify.boot_checks import CHECKS as BOOT_CHECKS
+from imagekit.verify.boot.checks import CHECKS as BOOT_CHECKS
 from tests.integration.conftest import Built, Program
 
 pytestmark = pytest.mark.integration

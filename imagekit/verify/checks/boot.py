@@ -135,7 +135,7 @@ def _is_signed(data: bytes, size: int) -> bool:
 
 def find_bios_gaps(view: View, policy: Policy) -> Iterator[Seen]:
     """Look, where the definition says SeaBIOS, for boot code in sector 0 and for the loader that it starts."""
-    from imagekit.disk.gpt import SECTOR, Scheme
+    from imagekit.disk.partitions.gpt import SECTOR, Scheme
 
     table = view.partition_table()
     if policy.firmware is not Firmware.SEABIOS:

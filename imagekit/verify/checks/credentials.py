@@ -15,7 +15,7 @@ from imagekit.verify.facts.login_files import read_login_files
 from imagekit.verify.facts.machine_state import is_claimed
 from imagekit.verify.facts.network_secrets import read_network_secrets
 from imagekit.verify.facts.small_files import PLACES, SmallFiles, search_small_files
-from imagekit.verify.secret_patterns import SECRETS, Strength, find_secrets
+from imagekit.verify.secrets.patterns import SECRETS, Strength, find_secrets
 from imagekit.verify.view import CannotSee, View
 
 _TLS_PLACES = (

@@ -10,8 +10,8 @@ from imagekit.verify.view import CannotSee, View, fact
 
 if TYPE_CHECKING:
     from imagekit.disk.block_map import FreeRange
-    from imagekit.disk.container import Disk
-    from imagekit.verify.secret_patterns import Secret
+    from imagekit.disk.containers.open import Disk
+    from imagekit.verify.secrets.patterns import Secret
 
 _PIECE = 64 << 10
 _BUDGET = 256  # pieces, 16 MiB: what a verification that is not deep reads of the free blocks
@@ -49,8 +49,8 @@ def _search_free(view: View, policy: Policy) -> Iterator[Seen]:
 
 def _list_blind(view: View) -> list[str]:
     """Name the partitions with a filesystem whose bitmaps are not read, or are not to be believed as they are."""
-    from imagekit.disk.ext4 import Ext4
-    from imagekit.disk.fat import Fat
+    from imagekit.disk.ext4.filesystem import Ext4
+    from imagekit.disk.fat.filesystem import Fat
     from imagekit.disk.probe import FilesystemKind
 
     known = {each.partition for each in _list_free(view)}
@@ -76,7 +76,7 @@ def _mebibytes(size: int) -> str:
 
 def _sample(view: View, places: list[tuple[int, int]]) -> tuple[int, int]:
     """Return how many bytes are in use in every n-th piece of ``places``, and n: 1 when all of it was read."""
-    from imagekit.verify.secret_scan import count_used
+    from imagekit.verify.secrets.scan import count_used
 
     disk = view.disk()
     pieces = [(offset + at, min(_PIECE, length - at)) for offset, length in places for at in range(0, length, _PIECE)]
@@ -85,7 +85,7 @@ def _sample(view: View, places: list[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _search_deeply(view: View, places: list[tuple[int, int]], free: "tuple[FreeRange, ...]") -> Iterator[Seen]:
-    from imagekit.verify.secret_scan import scan_ranges
+    from imagekit.verify.secrets.scan import scan_ranges
 
     disk = view.disk()
     scanned = scan_ranges(disk, places)
@@ -117,7 +117,7 @@ def _is_constant(disk: "Disk", secret: "Secret") -> bool:
 
 def _list_slack(view: View) -> Iterator[tuple[str, Iterator[tuple[int, int]]]]:
     """Yield a device's name and its files' slack, at offsets of the disk."""
-    from imagekit.disk.ext4 import Ext4
+    from imagekit.disk.ext4.filesystem import Ext4
 
     for volume in view.volumes():
         if isinstance(volume.filesystem, Ext4) and (volume.partition is not None or len(view.volumes()) == 1):

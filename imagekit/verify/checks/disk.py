@@ -27,7 +27,7 @@ _BOOT_FLAG = "bootable"  # SeaBIOS and GRUB do not look at it; some loaders in s
 
 def find_table_problems(view: View, policy: Policy) -> Iterator[Seen]:
     """Report every defect that the reader of the partition table notes, and an MBR where UEFI firmware will boot."""
-    from imagekit.disk.gpt import Scheme
+    from imagekit.disk.partitions.gpt import Scheme
 
     table = view.partition_table()
     if table is None:
@@ -48,8 +48,8 @@ def find_table_problems(view: View, policy: Policy) -> Iterator[Seen]:
 
 def find_unclean_filesystems(view: View, _policy: Policy) -> Iterator[Seen]:
     """Report filesystems that were copied while in use, or that know of errors."""
-    from imagekit.disk.ext4 import Ext4
-    from imagekit.disk.fat import Fat
+    from imagekit.disk.ext4.filesystem import Ext4
+    from imagekit.disk.fat.filesystem import Fat
 
     for volume in view.volumes():
         match volume.filesystem:

@@ -41,7 +41,7 @@ _UPSTREAM = re.compile(r"(?:\d+:)?([0-9.]{1,64})")
 
 def find_unsuitable_features(view: View, _policy: Policy) -> Iterator[Seen]:
     """Compare the features of root and /boot with the image's own e2fsprogs and, where it has one, its GRUB."""
-    from imagekit.disk.ext4 import Ext4
+    from imagekit.disk.ext4.filesystem import Ext4
 
     root, boot = view.root_volume(), find_volume(view, "/boot")
     unknown = ""
@@ -72,7 +72,7 @@ def find_unsuitable_features(view: View, _policy: Policy) -> Iterator[Seen]:
 @fact
 def _read_versions(view: View) -> dict[str, str]:
     """Return the version of each Debian package; read only when a feature asks for it, because that takes 10 ms."""
-    from imagekit.disk.dpkg import read_dpkg_packages
+    from imagekit.disk.packages.dpkg import read_dpkg_packages
 
     return {package.name: package.version for package in read_dpkg_packages(view.tree)}
 
@@ -115,8 +115,8 @@ def find_full_filesystems(view: View, _policy: Policy) -> Iterator[Seen]:
 
     A filesystem that cannot be read is not observed; inodes count like space.
     """
-    from imagekit.disk.ext4 import Ext4
-    from imagekit.disk.fat import Fat
+    from imagekit.disk.ext4.filesystem import Ext4
+    from imagekit.disk.fat.filesystem import Fat
 
     unread = ""
     for target in _WRITTEN:

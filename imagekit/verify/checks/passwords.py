@@ -61,7 +61,7 @@ def find_account_passwords(view: View, policy: Policy) -> Iterator[Seen]:
 
 def _explain(field: str, name: str, deadline: float) -> str:
     """Say which notorious password the hash is of, or why none was tried; nothing when all were and none fits."""
-    from imagekit.verify import libcrypt  # here: ctypes is slow to load, and a clean image has no hash
+    from imagekit.verify.secrets import libcrypt  # here: ctypes is slow to load, and a clean image has no hash
 
     try:
         word = libcrypt.find_known_password(field, name, deadline)

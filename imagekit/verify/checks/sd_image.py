@@ -6,7 +6,7 @@ distro boot scripts.
 
 from collections.abc import Iterator
 
-from imagekit.disk.gpt import SECTOR, Scheme
+from imagekit.disk.partitions.gpt import SECTOR, Scheme
 from imagekit.report import Severity
 from imagekit.verify.check import Check, Policy, Profile, Seen, Subject
 from imagekit.verify.facts.boot_entries import parse_device

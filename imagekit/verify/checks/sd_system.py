@@ -76,7 +76,7 @@ def find_boot_traces(view: View, _policy: Policy) -> Iterator[Seen]:
 
 def find_missing_paths(view: View, _policy: Policy) -> Iterator[Seen]:
     """Compare the registered store paths with the store, and look for the systems among them."""
-    from imagekit.disk.nix_store import read_store_paths
+    from imagekit.disk.packages.nix_store import read_store_paths
 
     registered = read_store_paths(view.tree)
     if not registered:

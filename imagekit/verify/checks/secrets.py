@@ -13,7 +13,7 @@ from imagekit.verify.checks.rows import COPIED
 from imagekit.verify.evidence import HASH, PRIVATE_KEY
 from imagekit.verify.facts.accounts import find_homes
 from imagekit.verify.facts.packages import read_apt_options, read_apt_sources
-from imagekit.verify.secret_patterns import find_secrets
+from imagekit.verify.secrets.patterns import find_secrets
 from imagekit.verify.view import View
 
 _INSTALLER_DIRECTORIES = ("/var/log/installer", "/var/log/anaconda")

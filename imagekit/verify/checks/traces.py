@@ -8,7 +8,7 @@ from imagekit.verify.check import Check, Policy, Seen, Subject
 from imagekit.verify.checks.rows import COPIED
 from imagekit.verify.evidence import HASH, PRIVATE_KEY, TOKEN
 from imagekit.verify.facts.accounts import find_homes
-from imagekit.verify.secret_patterns import SECRETS, find_secrets
+from imagekit.verify.secrets.patterns import SECRETS, find_secrets
 from imagekit.verify.view import View
 
 _HISTORIES = (

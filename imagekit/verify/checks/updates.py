@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-from imagekit.disk.dpkg import STATUS_PATH, read_dpkg_packages
-from imagekit.disk.packages import PackageKind, read_packages
+from imagekit.disk.packages.dpkg import STATUS_PATH, read_dpkg_packages
+from imagekit.disk.packages.read import PackageKind, read_packages
 from imagekit.disk.tree import FileType
 from imagekit.report import Severity
 from imagekit.verify.check import CLONES_TOO, EVERYWHERE, Check, Policy, Profile, Seen, Subject

@@ -108,7 +108,7 @@ class Firmware:
 @fact
 def find_firmware(view: View) -> Firmware | None:
     """Return the first FAT of the disk, as the firmware does; raises :class:`CannotSee` for a directory."""
-    from imagekit.disk.fat import Fat
+    from imagekit.disk.fat.filesystem import Fat
 
     for volume in view.volumes():
         if isinstance(volume.filesystem, Fat):

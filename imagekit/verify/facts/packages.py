@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imagekit.disk.dpkg import read_dpkg_states
+from imagekit.disk.packages.dpkg import read_dpkg_states
 from imagekit.verify.view import View, fact
 
 _LIMIT = 1 << 20

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from imagekit.disk.tree import FileType, Node
 from imagekit.errors import VerificationFailed
 from imagekit.verify.facts.accounts import find_homes, read_accounts
-from imagekit.verify.secret_patterns import STRONG_SECRETS, Secret, find_secrets
+from imagekit.verify.secrets.patterns import STRONG_SECRETS, Secret, find_secrets
 from imagekit.verify.view import CannotSee, View, fact
 
 PLACES = ("/etc", "/root", "/home", "/usr/local", "/srv", "/opt")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from imagekit.disk.tree import FileType, Node
 from imagekit.verify.facts.nixos import STORE, find_systems
-from imagekit.verify.secret_patterns import STRONG_SECRETS, find_secrets
+from imagekit.verify.secrets.patterns import STRONG_SECRETS, find_secrets
 from imagekit.verify.view import CannotSee, View, fact
 
 _LARGEST = 256 << 10

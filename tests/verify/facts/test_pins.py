@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.disk.directory import Directory
-from imagekit.disk.packages import PackageKind, PackageList
+from imagekit.disk.packages.read import PackageKind, PackageList
 from imagekit.disk.tree import FileTree
 from imagekit.image import Package
 from imagekit.verify import verify_directory

@@ -1,0 +1,1 @@
+"""C libraries that read hostile bytes, in a process of their own with limits."""

@@ -1,0 +1,1 @@
+"""XFS: its superblock read here, its files by a library in a child process."""

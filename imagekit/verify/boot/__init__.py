@@ -1,0 +1,1 @@
+"""The proof by booting: two clones are started, asked, and compared."""

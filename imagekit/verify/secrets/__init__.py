@@ -1,0 +1,1 @@
+"""What secrets look like, how they are found fast, and which passwords everybody knows."""
