@@ -78,3 +78,11 @@ def test_reference_of_the_checks_is_current() -> None:
     from imagekit.verify.formats.markdown import render_checks
 
     assert (_ROOT / "docs" / "checks.md").read_text() == render_checks(list_checks())
+
+
+def test_checks_of_a_boot_are_documented() -> None:
+    """The page about verification names each check that booting makes."""
+    from imagekit.verify.boot.checks import CHECKS
+
+    text = (_ROOT / "docs" / "verification.md").read_text()
+    assert [check for check in CHECKS if f"`{check}`" not in text] == []
