@@ -71,6 +71,10 @@ class ImageDamaged(VerificationFailed):
     """The bytes of an image contradict themselves, or ask for more than any honest image needs."""
 
 
+class ReaderFailed(VerificationFailed):
+    """What is there is of a kind that is read, and its reader is missing, failed, or met a limit: it was not seen."""
+
+
 class ImageNamesHostFile(VerificationFailed):
     """An image says that its content is in another file of this machine; that file is never opened."""
 

@@ -10,11 +10,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from imagekit.disk.containers.open import Disk
-from imagekit.disk.containers.raw import Readable, Window
 from imagekit.disk.partitions.gpt import NoPartitionTable, PartitionTable
 from imagekit.disk.partitions.table import read_partition_table
 from imagekit.disk.probe import FilesystemKind, probe_filesystem
 from imagekit.disk.runs import Range, intersect, merge, subtract
+from imagekit.disk.window import Readable, Window
 from imagekit.errors import ImageDamaged
 
 _SWAP_HEADER = 64 << 10  # mkswap(8) writes one page, and a page has at most 64 KiB

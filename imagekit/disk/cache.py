@@ -1,6 +1,6 @@
 """Small reads from a disk, served from a few large pieces: inode tables and FATs are read entry by entry."""
 
-from imagekit.disk.containers.raw import Readable, check_range
+from imagekit.disk.window import Readable, check_range
 
 
 class CachedReader:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from imagekit.disk.containers.raw import Readable
+from imagekit.disk.window import Readable
 from imagekit.errors import VerificationFailed
 
 if TYPE_CHECKING:
@@ -55,10 +55,6 @@ class CannotRead(VerificationFailed):
             hint="ext2, ext3, ext4, XFS and FAT filesystems are read, on partitions and on LVM",
         )
         self.kind = kind
-
-
-class ReaderFailed(VerificationFailed):
-    """What is there is of a kind that is read, and its reader is missing, failed, or met a limit: it was not seen."""
 
 
 _MD_MAGIC = b"\xfc\x4e\x2b\xa9"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imagekit.disk.containers.raw import Readable, Window
 from imagekit.disk.guid import format_uuid
 from imagekit.disk.probe import READ_KINDS, CannotRead, FilesystemKind, describe_kind, probe_filesystem
+from imagekit.disk.window import Readable, Window
 from imagekit.errors import ImageDamaged
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from imagekit.disk.fat.filesystem import Fat
 from imagekit.disk.mounts import mount_volumes
 from imagekit.disk.partitions.gpt import NoPartitionTable, PartitionTable
 from imagekit.disk.partitions.table import read_partition_table
-from imagekit.disk.probe import READ_KINDS, FilesystemKind, ReaderFailed
+from imagekit.disk.probe import READ_KINDS, FilesystemKind
 from imagekit.disk.tree import FileTree
 from imagekit.disk.volume import Volume, open_volumes
-from imagekit.errors import ImageDamaged, VerificationFailed
+from imagekit.errors import ImageDamaged, ReaderFailed, VerificationFailed
 from imagekit.progress import Progress, silent
 from imagekit.verify.view import View, ViewKind
 

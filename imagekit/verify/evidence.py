@@ -22,10 +22,6 @@ _SCHEMES = (
 _DES = re.compile(r"[./0-9A-Za-z]{13}")
 HASH = re.compile(r"\$(?:y|gy|7|2[abxy]?|6|5|1|sha1|md5)\$[./0-9A-Za-z$=,]{8,}")
 PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-TOKEN = re.compile(
-    r"PVEAPIToken=|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[0-9A-Za-z]{20}|\bgithub_pat_|\bglpat-|\bxox[bp]-|\bsk_live_"
-    r"|\bhvs\.[0-9A-Za-z]{12}|\btskey-|(?i:\b(?:pass(?:word|wd)?|token|secret|api_?key)\s*[=:]\s*['\"]?[^\s'\"]{4})"
-)
 _LONGEST = 300
 
 

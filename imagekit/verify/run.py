@@ -24,7 +24,8 @@ from imagekit.verify.disk_view import open_disk_view
 from imagekit.verify.evidence import escape
 from imagekit.verify.judge import MOST_SEEN, RANK, make_findings, split_allowed
 from imagekit.verify.view import CannotSee, View, ViewKind
-from imagekit.verify.vm_config import VmConfig, open_vm_view
+from imagekit.verify.vm_config import VmConfig
+from imagekit.verify.vm_view import open_vm_view
 
 if TYPE_CHECKING:
     from imagekit.definition.model import Allowance

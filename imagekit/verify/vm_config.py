@@ -4,15 +4,12 @@
 API gives them; a property string (``local:vm-9000-disk-0,efitype=4m``) is taken apart when it is asked for.
 """
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagekit.disk.tree import FileTree, FileType, Node
 from imagekit.errors import VerificationFailed
-from imagekit.verify.view import View, ViewKind
 
 _MOST_BYTES = 1 << 20
 _MOST_KEYS = 1000
@@ -94,26 +91,3 @@ def parse_vm_config(document: object, name: str) -> VmConfig:
     if not values.keys() & {"bios", "boot", "memory", "scsihw", "smbios1", "net0", "cores", "digest"}:
         raise VerificationFailed(f"{name} has no key that every VM's configuration has", hint=_HINT)
     return VmConfig(name, values)
-
-
-class _Nothing:
-    """The tree of a view that has no files."""
-
-    def root(self) -> Node:
-        return Node(FileType.DIRECTORY, 0o755, 0, 0, 0, 0, "")
-
-    def children(self, directory: Node) -> dict[str, Node]:
-        del directory
-        return {}
-
-    def data(self, file: Node, limit: int) -> bytes:
-        raise VerificationFailed(f"a VM's configuration has no file of {file.size} bytes to read {limit} of")
-
-    def target(self, link: Node) -> str:
-        raise VerificationFailed(f"a VM's configuration has no link of {link.size} bytes")
-
-
-@contextlib.contextmanager
-def open_vm_view(config: VmConfig) -> Iterator[View]:
-    """Open a view of the configuration alone."""
-    yield View(ViewKind.VM_CONFIG, FileTree(_Nothing()), vm_config=config)

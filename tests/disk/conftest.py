@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.directory import Directory
 from imagekit.disk.tree import FileTree, FileType
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

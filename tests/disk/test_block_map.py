@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagekit.disk.block_map import Extent, Use, find_free_space, list_free_ranges, map_disk
-from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.ext4.filesystem import open_ext4
 from imagekit.disk.fat.filesystem import open_fat
 from imagekit.disk.runs import Range, find_zero_bits, find_zero_bytes, intersect, merge, subtract
 from imagekit.disk.tree import FileTree
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 from tests.disk.conftest import Facts, MakeExt4

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.partitions.gpt import read_gpt
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

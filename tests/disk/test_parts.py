@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.directory import Directory
 from imagekit.disk.ext4.filesystem import open_ext4
 from imagekit.disk.tree import FileTree, FileType, Node, open_parts
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged, VerificationFailed
 
 MakeExt4 = Callable[..., Path]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.ext4.filesystem import Ext4
 from imagekit.disk.fat.filesystem import Fat
 from imagekit.disk.probe import CannotRead, FilesystemKind, describe_kind, open_filesystem, probe_filesystem
+from imagekit.disk.window import Readable
 from imagekit.disk.xfs.filesystem import Xfs
 from imagekit.host.local import run
 from tests.disk.made_xfs import make_xfs

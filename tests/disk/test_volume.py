@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.partitions.gpt import PartitionTable, read_gpt
 from imagekit.disk.probe import FilesystemKind
 from imagekit.disk.volume import Volume, open_volumes
+from imagekit.disk.window import Readable
 from imagekit.host import run
 from tests.disk.made_lvm import DATA_START, EXTENT, MIB, PV_UUID, Lv, make_uuid, write_physical, write_text
 from tests.disk.made_xfs import make_xfs

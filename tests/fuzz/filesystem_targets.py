@@ -3,11 +3,11 @@
 from contextlib import suppress
 
 from imagekit.disk.block_map import find_free_space
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.ext4.filesystem import open_ext4
 from imagekit.disk.fat.filesystem import open_fat
 from imagekit.disk.probe import probe_filesystem
 from imagekit.disk.tree import FileTree, FileType
+from imagekit.disk.window import Readable
 from imagekit.disk.xfs.layout import find_unread_features, is_log_clean, read_xfs_superblock
 from imagekit.errors import ImageDamaged, ImagekitError
 from tests.fuzz.memory import Padded, TwoPieces

@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from imagekit.disk.containers.raw import RawDisk, check_range
+from imagekit.disk.containers.raw import RawDisk
 from imagekit.disk.tree import FileTree, FileType, Node
+from imagekit.disk.window import check_range
 
 
 class Padded:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from imagekit.disk.child.libyal_child import LENGTHS
-from imagekit.disk.containers.raw import Readable
-from imagekit.disk.probe import ReaderFailed
-from imagekit.errors import ImagekitError, ToolFailed
+from imagekit.disk.window import Readable
+from imagekit.errors import ImagekitError, ReaderFailed, ToolFailed
 from imagekit.host.pipe import PipedProcess
 
 PACKAGES = {"pyfsxfs": "libfsxfs-python", "pyvmdk": "libvmdk-python", "pyvhdi": "libvhdi-python"}

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Self
 
 from imagekit.disk.child.library import Library, LibraryFailed
-from imagekit.disk.containers.raw import RawDisk, Window, check_range, open_file
+from imagekit.disk.containers.raw import RawDisk, open_file
 from imagekit.disk.containers.vhdx import check_vhdx
 from imagekit.disk.containers.vmdk import check_vmdk
+from imagekit.disk.window import Window, check_range
 
 _PIECE = 1 << 20
 # Streams are inflated: a processor's second is good for some 32 MiB at the least.

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import assert_never
 
-from imagekit.disk.containers.raw import Readable
+from imagekit.disk.window import Readable
 
 START_BYTES = 512
 _FOOTER_BYTES = 512

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Protocol, Self, assert_never
 
 from imagekit.disk.containers.magic import Container, identify, suggest_conversion
-from imagekit.disk.containers.raw import NotADisk, RawDisk, Window, open_file
+from imagekit.disk.containers.raw import NotADisk, RawDisk, open_file
+from imagekit.disk.window import Window
 from imagekit.errors import ImageNamesHostFile
 from imagekit.progress import Progress, silent
 

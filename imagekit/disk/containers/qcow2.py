@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Self, assert_never
 
 from imagekit.disk.containers.qcow2_layout import COMPRESSED, OFFSET_MASK, READS_ZERO, Compression, Header, read_header
-from imagekit.disk.containers.raw import RawDisk, Window, check_range
+from imagekit.disk.containers.raw import RawDisk
+from imagekit.disk.window import Window, check_range
 from imagekit.errors import ImageDamaged
 
 _TABLES_BYTES = 16 << 20  # L2 tables kept

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from imagekit.disk.containers.raw import NotADisk, Readable
+from imagekit.disk.containers.raw import NotADisk
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged, ImageNamesHostFile
 
 MAX_DISK_BYTES = 64 << 40

@@ -7,7 +7,7 @@ import struct
 import uuid
 from collections.abc import Iterator
 
-from imagekit.disk.containers.raw import Readable
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged, ImageNamesHostFile, VerificationFailed
 
 _KIB = 1 << 10

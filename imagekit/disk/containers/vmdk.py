@@ -6,7 +6,7 @@ Source: *Virtual Disk Format 5.0* (VMware), and ``block/vmdk.c`` of QEMU.
 import re
 import struct
 
-from imagekit.disk.containers.raw import Readable
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged, ImageNamesHostFile, VerificationFailed
 
 SECTOR = 512

@@ -8,8 +8,8 @@ costs no more than an honest one.
 import struct
 from collections.abc import Iterator
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.ext4.layout import FLAG_EXTENTS, Inode, Superblock
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 Run = tuple[int, int, int]

@@ -6,7 +6,6 @@ a finding. Checksums are not compared; every number is checked against the parti
 
 from collections.abc import Iterator
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.ext4.attributes import MAX_VALUE, read_block_attributes, read_inode_attributes
 from imagekit.disk.ext4.block_map import map_blocks
 from imagekit.disk.ext4.directory import read_entries
@@ -20,6 +19,7 @@ from imagekit.disk.ext4.layout import (
     read_superblock,
 )
 from imagekit.disk.tree import MAX_TARGET_BYTES, FileType, Node, ReadPart
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 _TYPES = {0x8000: FileType.FILE, 0x4000: FileType.DIRECTORY, 0xA000: FileType.SYMLINK}

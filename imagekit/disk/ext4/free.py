@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.ext4.layout import Superblock, has_super, locate_descriptor
 from imagekit.disk.runs import Range, find_zero_bits, merge, subtract
+from imagekit.disk.window import Readable
 
 BLOCK_UNINIT = 0x2
 INODE_UNINIT = 0x1

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from imagekit.disk.cache import CachedReader
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.guid import format_uuid
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 ROOT_INODE = 2

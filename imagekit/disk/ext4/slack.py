@@ -6,11 +6,11 @@ Files are found in the inode tables and not by name, so that one that no directo
 import struct
 from collections.abc import Iterator
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.ext4.block_map import map_blocks
 from imagekit.disk.ext4.free import INODE_UNINIT, read_groups
 from imagekit.disk.ext4.layout import FLAG_EA_INODE, FLAG_ENCRYPTED, FLAG_INLINE_DATA, InodeTable, Superblock
 from imagekit.disk.runs import Range
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 _REGULAR = 0x8000

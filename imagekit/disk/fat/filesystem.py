@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.fat.directory import DIRECTORY, LABEL, READ_ONLY, Entry, read_entries
 from imagekit.disk.fat.layout import Clusters, read_boot_sector
 from imagekit.disk.tree import FileType, Node
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 _MAX_DIRECTORY = 65536 * 32  # a directory has at most 65536 entries

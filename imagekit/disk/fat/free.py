@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.fat.layout import BootSector
 from imagekit.disk.runs import Range, find_zero_bytes
+from imagekit.disk.window import Readable
 
 _LOW_NIBBLE = bytes(value & 0x0F for value in range(256))
 _HIGH_NIBBLE = bytes(value & 0xF0 for value in range(256))

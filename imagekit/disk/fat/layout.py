@@ -7,7 +7,7 @@ it: a table size in the 32-bit field alone means FAT32, else the number of clust
 from dataclasses import dataclass
 
 from imagekit.disk.cache import CachedReader
-from imagekit.disk.containers.raw import Readable
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 _SIZES = (512, 1024, 2048, 4096)

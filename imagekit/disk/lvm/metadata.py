@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from imagekit.disk.containers.raw import Readable
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 SECTOR = 512

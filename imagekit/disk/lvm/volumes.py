@@ -8,7 +8,6 @@ import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imagekit.disk.containers.raw import Readable, check_range
 from imagekit.disk.lvm.metadata import (
     SECTOR,
     GroupText,
@@ -19,6 +18,7 @@ from imagekit.disk.lvm.metadata import (
     read_group,
     read_label,
 )
+from imagekit.disk.window import Readable, check_range
 from imagekit.errors import ImageDamaged
 
 _MOST_VOLUMES = 256

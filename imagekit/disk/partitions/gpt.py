@@ -8,8 +8,8 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.guid import format_guid
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 SECTOR = 512

@@ -8,7 +8,6 @@ first entry counts from that record and the link counts from the beginning of th
 import struct
 from dataclasses import dataclass
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.partitions.gpt import (
     SECTOR,
     NoPartitionTable,
@@ -19,6 +18,7 @@ from imagekit.disk.partitions.gpt import (
     note_overlaps,
 )
 from imagekit.disk.probe import FilesystemKind, probe_filesystem
+from imagekit.disk.window import Readable
 
 _ENTRY = struct.Struct("<B3xB3xII")  # flag, type, first sector, number of sectors
 _EXTENDED = (0x05, 0x0F, 0x85)

@@ -1,8 +1,8 @@
 """The partition table of a disk, whichever kind it has."""
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.partitions.gpt import NoPartitionTable, PartitionTable, read_gpt
 from imagekit.disk.partitions.mbr import read_mbr
+from imagekit.disk.window import Readable
 
 
 def read_partition_table(disk: Readable) -> PartitionTable:

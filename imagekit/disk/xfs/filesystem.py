@@ -1,8 +1,8 @@
 """XFS, read-only: facts from the superblock are read here, files by libfsxfs in a child process with limits."""
 
 from imagekit.disk.child.library import Library, LibraryFailed, parse_json
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.tree import MAX_TARGET_BYTES, FileType, Node, ReadPart
+from imagekit.disk.window import Readable
 from imagekit.disk.xfs.layout import find_unread_features, is_log_clean, read_xfs_superblock
 from imagekit.errors import ImageDamaged
 

@@ -8,8 +8,8 @@ import struct
 from dataclasses import dataclass
 
 from imagekit.disk.cache import CachedReader
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.guid import format_uuid
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 # Magic, block size, data, realtime blocks and extents, UUID, log start; then what follows the inode numbers.

@@ -12,7 +12,8 @@ from imagekit.verify.check import ALL_PROFILES, EVERYWHERE, MACHINES, Check, Pol
 from imagekit.verify.checks.rows import COPIED, look_for_rows
 from imagekit.verify.facts.accounts import read_accounts
 from imagekit.verify.facts.agent_state import AGENT_ROWS
-from imagekit.verify.facts.machine_state import Row, find_state_homes
+from imagekit.verify.facts.machine_state import find_state_homes
+from imagekit.verify.facts.state_rows import Row
 from imagekit.verify.facts.units import Unit, find_unit
 from imagekit.verify.view import CannotSee, View
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from imagekit.verify.check import Find, Policy, Profile, Seen
-from imagekit.verify.facts.machine_state import Row, find_places
+from imagekit.verify.facts.machine_state import find_places
+from imagekit.verify.facts.state_rows import Row
 from imagekit.verify.view import View
 
 # A machine that runs is meant to be enrolled: these checks are about what will be copied.

@@ -6,7 +6,7 @@ from imagekit.disk.tree import FileType
 from imagekit.report import Severity
 from imagekit.verify.check import Check, Policy, Seen, Subject
 from imagekit.verify.checks.rows import COPIED
-from imagekit.verify.evidence import HASH, PRIVATE_KEY, TOKEN
+from imagekit.verify.evidence import HASH, PRIVATE_KEY
 from imagekit.verify.facts.accounts import find_homes
 from imagekit.verify.secrets.patterns import SECRETS, find_secrets
 from imagekit.verify.view import View
@@ -60,7 +60,7 @@ def find_shell_history(view: View, _policy: Policy) -> Iterator[Seen]:
             secrets = tuple(find_secrets(text.encode("utf-8", "surrogateescape"), SECRETS))
             for secret in secrets[:_MOST_SECRETS]:
                 yield Seen(path, f"a history with a {secret}", Severity.FAIL)
-            if not secrets and any(pattern.search(text) for pattern in (TOKEN, HASH, PRIVATE_KEY)):
+            if not secrets and any(pattern.search(text) for pattern in (HASH, PRIVATE_KEY)):
                 yield Seen(path, "a history with something like a password, token or key in it", Severity.FAIL)
             elif not secrets:
                 yield Seen(path, f"{len(text.splitlines())} lines of history")

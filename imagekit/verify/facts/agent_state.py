@@ -5,7 +5,7 @@ are enrolled nowhere, the row says what it must hold.
 """
 
 from imagekit.report import Severity
-from imagekit.verify.facts.machine_state import Row
+from imagekit.verify.facts.state_rows import Row
 
 _F, _W = Severity.FAIL, Severity.WARN
 

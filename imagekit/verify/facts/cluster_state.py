@@ -5,7 +5,7 @@ for its data directory.
 """
 
 from imagekit.report import Severity
-from imagekit.verify.facts.machine_state import Row
+from imagekit.verify.facts.state_rows import Row
 
 _W, _I = Severity.WARN, Severity.INFO
 _NO_ZERO_UUID = r"(?m)^[ \t]*uuid:\s+(?!0{8}-)[0-9a-fA-F]{8}-"

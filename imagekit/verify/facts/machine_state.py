@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from imagekit.disk.tree import FileType, Node
-from imagekit.report import Severity
 from imagekit.verify.facts.accounts import find_homes
+from imagekit.verify.facts.state_rows import Row
 from imagekit.verify.view import CannotSee, View, fact
 
 _LIMIT = 256 << 10
@@ -19,23 +19,6 @@ _MOST_PLACES = 2_000
 _WILD = re.compile(r"[*?\[]")
 # Homes of accounts such as daemon are /usr/sbin or /dev: nobody keeps state of an agent there.
 _HOMES = ("/root", "/home/", "/var/lib/", "/opt/", "/srv/")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """``pattern`` is an absolute path with ``*``, ``?`` and ``[…]`` inside a part; ``~`` stands for every home.
-
-    ``severity`` replaces the check's. ``holds`` is a regex that the file's text must match somewhere, compiled only
-    when there is a file. ``except_names`` are patterns of names that packages ship. ``fix`` mends it where removing
-    would not.
-    """
-
-    pattern: str
-    kind: str
-    severity: Severity | None = None
-    holds: str = ""
-    except_names: tuple[str, ...] = ()
-    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from imagekit.disk.child import libyal_child
 from imagekit.disk.child.library import INSTALL, MEMORY_BYTES, Library, LibraryFailed, LibraryMissing
-from imagekit.disk.containers.raw import Readable
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 
 Memory = Callable[[bytes], Readable]

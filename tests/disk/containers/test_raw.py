@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.containers.raw import NotADisk, Window, open_raw
+from imagekit.disk.containers.raw import NotADisk, open_raw
+from imagekit.disk.window import Window
 from imagekit.errors import ExitCode, ImageDamaged, ImagekitError
 
 

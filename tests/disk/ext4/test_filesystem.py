@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.directory import Directory
 from imagekit.disk.ext4.block_map import map_blocks
 from imagekit.disk.ext4.filesystem import Ext4, open_ext4
 from imagekit.disk.ext4.layout import InodeTable, read_superblock
 from imagekit.disk.tree import FileTree, FileType
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.fat.directory import compute_checksum, read_entries
 from imagekit.disk.fat.filesystem import Fat, open_fat
 from imagekit.disk.probe import open_filesystem
 from imagekit.disk.tree import FileTree
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

@@ -11,9 +11,9 @@ import pyvslvm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk.containers.raw import Readable
 from imagekit.disk.lvm.metadata import compute_checksum, parse_text, read_group, read_label
 from imagekit.disk.lvm.volumes import Lvm, open_lvm
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 from imagekit.host import run
 from tests.disk.made_lvm import AREA_SIZE, DATA_START, EXTENT, MIB, PV_UUID, Lv, make_uuid, write_physical, write_text

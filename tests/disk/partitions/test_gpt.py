@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.partitions.gpt import NoPartitionTable, PartitionTable, read_gpt
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

@@ -12,10 +12,11 @@ from dissect.volume.disk import Disk as SecondOpinion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.partitions.gpt import NoPartitionTable, PartitionTable, Scheme
 from imagekit.disk.partitions.mbr import read_mbr
 from imagekit.disk.partitions.table import read_partition_table
+from imagekit.disk.window import Readable
 from imagekit.errors import ImageDamaged
 from imagekit.host.local import run
 

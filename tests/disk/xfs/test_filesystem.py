@@ -10,9 +10,10 @@ import pytest
 from dissect.xfs.xfs import XFS, INode
 
 from imagekit.disk.child.library import LibraryFailed
-from imagekit.disk.containers.raw import Readable, open_raw
+from imagekit.disk.containers.raw import open_raw
 from imagekit.disk.directory import Directory
 from imagekit.disk.tree import FileTree, FileType, Node
+from imagekit.disk.window import Readable
 from imagekit.disk.xfs.filesystem import Xfs, open_xfs
 from imagekit.disk.xfs.layout import is_log_clean, read_xfs_superblock
 from imagekit.errors import ImageDamaged

@@ -10,7 +10,8 @@ from imagekit.disk.directory import Directory
 from imagekit.disk.tree import FileTree
 from imagekit.verify.facts.agent_state import AGENT_ROWS
 from imagekit.verify.facts.cluster_state import CLUSTER_ROWS
-from imagekit.verify.facts.machine_state import Row, find_places, is_claimed
+from imagekit.verify.facts.machine_state import find_places, is_claimed
+from imagekit.verify.facts.state_rows import Row
 from imagekit.verify.view import CannotSee, View, ViewKind
 from tests.verify.clean_tree import link, write
 
