@@ -33,7 +33,7 @@ def namespace_command() -> tuple[str, ...]:
     if os.geteuid() == 0:
         # A container may forbid namespaces even to root; the steps then run plainly, as root.
         candidates: list[tuple[str, ...]] = [(*_GUARD, "unshare", *_ISOLATED)]
-        if not _shares_mounts():
+        if not shares_mounts():
             # In a chroot unshare cannot make / private; where no mount is shared, that is not needed either.
             candidates.append((*_GUARD, "unshare", "--propagation", "unchanged", *_ISOLATED))
         return next((command for command in candidates if not _why_unusable(command)), ())
@@ -66,7 +66,7 @@ def run_isolated(
         raise ToolFailed(message, detail=problem.detail, hint=problem.hint) from problem
 
 
-def _shares_mounts(mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
+def shares_mounts(mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
     """Say whether a mount made here would appear elsewhere (the optional fields of proc_pid_mountinfo(5))."""
     try:
         return any("shared:" in line.partition(" - ")[0] for line in mountinfo.read_text().splitlines())
