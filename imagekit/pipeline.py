@@ -125,6 +125,7 @@ def verify_built(definition: "ImageDefinition", built: BuiltImage, progress: Pro
     """Check the disk offline, against what its own definition allows."""
     from imagekit.verify import verify_disk
 
+    progress(Event("verifying"))
     report = verify_disk(built.disk.path, make_policy(definition), progress=progress)
     return replace(report, target=definition.name)
 

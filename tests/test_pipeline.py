@@ -66,7 +66,7 @@ def test_built_image_becomes_a_proven_version(
     assert workspace.parent == settings.cache / "builds"
     assert not workspace.exists()
     stages = list(dict.fromkeys(event.stage for event in events))
-    assert stages == ["writing the disk", "booting two clones", "storing the version"]
+    assert stages == ["writing the disk", "verifying", "booting two clones", "storing the version"]
 
 
 def test_no_disk_boots_twice(project: Project, settings: Settings, store: Store, stand_in: StandIn) -> None:

@@ -21,7 +21,7 @@ def test_reference_is_the_only_result(program: Program, stand_in: StandIn) -> No
     reference = said.output.strip()
     assert program("show", reference, "--json").json()["reference"] == reference
     stages = [line.split(maxsplit=1)[1] for line in said.errors.splitlines() if not line.startswith("note: ")]
-    assert stages == ["writing the disk", "booting two clones (1 s)", "storing the version"]
+    assert stages == ["writing the disk", "verifying", "booting two clones (1 s)", "storing the version"]
     assert "note: this build cannot be repeated bit for bit: mke2fs 1.47.0 writes the time\n" in said.errors
     assert program("show", "template@stable", "--json").json()["reference"] == reference
 
