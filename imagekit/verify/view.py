@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from imagekit.disk.tree import FileTree, FileType, Node
+from imagekit.errors import ImageDamaged
 
 if TYPE_CHECKING:
     from imagekit.disk.containers.open import Disk
@@ -24,6 +25,7 @@ Answer = TypeVar("Answer")
 ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"  # UEFI specification 2.10, table 5.7
 
 _LONGEST_LINE = 4096
+_ABSURD = 64  # times what is read: a hosts file may hold a list of a few MiB, and none of a GiB
 _MOST_OBJECTS = 4_000_000
 
 
@@ -84,15 +86,16 @@ class View:
     def text(self, path: str, limit: int = 1 << 20, *, head: bool = False) -> str | None:
         """Return a regular file as text, links followed; ``None`` when there is none.
 
-        Raises :class:`CannotSee` for a file of more than ``limit`` bytes, whose end would not be judged; with ``head``
-        its first ``limit`` bytes are what is wanted.
+        Raises :class:`CannotSee` for a file of more than ``limit`` bytes, whose end would not be judged, and
+        :class:`ImageDamaged` for one that no honest image has; with ``head`` only its beginning is wanted.
         """
         self._check_time(path)
         data = self.tree.read(path, limit)
         if data is None:
             return None
         if len(data) >= limit and not head and (node := self.tree.stat(path)) is not None and node.size > limit:
-            raise CannotSee(f"{path} has {node.size} bytes, of which {limit} would be read")
+            said = f"{path} has {node.size} bytes, of which {limit} would be read"
+            raise ImageDamaged(said) if node.size > limit * _ABSURD else CannotSee(said)
         return data.decode("utf-8", "surrogateescape")
 
     def _check_time(self, path: str) -> None:

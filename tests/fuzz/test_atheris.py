@@ -10,7 +10,7 @@ from imagekit.errors import ToolFailed
 from imagekit.host import run
 from tests.fuzz.targets import TARGETS
 
-_SECONDS = 5
+_SECONDS = 2
 _ROOT = Path(__file__).parent.parent.parent
 _COUNT = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 
