@@ -17,6 +17,8 @@ _MAGIC = b"SQLite format 3\0"
 _MAX_VALUE = 32 << 20
 _STEPS = 10_000  # virtual machine instructions between two calls
 _MAX_CALLS = 20_000
+# SQLite 3.46 (Debian 13) answers some damage with "out of memory" at once, which Python raises as MemoryError.
+_FAILURES = (sqlite3.Error, OverflowError, MemoryError)
 
 
 class Database:
@@ -40,7 +42,7 @@ class Database:
                 if count >= most:
                     raise ImageDamaged(f"table {table} of {self.path} has more than {most} rows")
                 yield row
-        except (sqlite3.Error, UnicodeError, OverflowError) as problem:
+        except (*_FAILURES, UnicodeError) as problem:
             raise ImageDamaged(f"{self.path} cannot be read as an SQLite database: {problem}") from problem
 
 
@@ -70,7 +72,7 @@ def open_database(tree: FileTree, path: str) -> Iterator[Database]:
             connection.deserialize(content)
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
-        except (sqlite3.Error, OverflowError) as problem:
+        except _FAILURES as problem:
             raise ImageDamaged(f"{path} cannot be read as an SQLite database: {problem}") from problem
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
         connection.set_progress_handler(count_calls, _STEPS)
