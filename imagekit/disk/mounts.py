@@ -67,15 +67,24 @@ class Mounted:
     def children(self, directory: Node) -> dict[str, Node]:
         """Return the entries of a directory; one that is a mount point shows the root of what is mounted there."""
         place = self._place(directory)
-        found = {}
-        for name, node in self._sources[place.source].children(self._unwrap(directory)).items():
-            path = f"{place.path}/{name}"
-            number = self._mounts.get(path) if node.type is FileType.DIRECTORY else None
-            if number is None:
-                found[name] = self._wrap(node, place.source, path)
-            else:
-                found[name] = self._wrap(self._sources[number].root(), number, path)
-        return found
+        entries = self._sources[place.source].children(self._unwrap(directory))
+        return {name: self._show(node, place, name) for name, node in entries.items()}
+
+    def find(self, directory: Node, name: str) -> Node | None:
+        """Return one entry of a directory, or ``None``."""
+        place, plain = self._place(directory), self._unwrap(directory)
+        source = self._sources[place.source]
+        find = getattr(source, "find", None)
+        node = source.children(plain).get(name) if find is None else find(plain, name)
+        return None if node is None else self._show(node, place, name)
+
+    def _show(self, node: Node, place: _Place, name: str) -> Node:
+        """Return an entry as this source's own: what is mounted there, or the node itself."""
+        path = f"{place.path}/{name}"
+        number = self._mounts.get(path) if node.type is FileType.DIRECTORY else None
+        if number is None:
+            return self._wrap(node, place.source, path)
+        return self._wrap(self._sources[number].root(), number, path)
 
     def data(self, file: Node, limit: int) -> bytes:
         """Return up to ``limit`` bytes of a regular file."""

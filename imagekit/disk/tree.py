@@ -111,6 +111,8 @@ class FileTree:
         self.source = source
         self._ignore_case = ignore_case
         self._root = source.root()
+        # A source may offer ``find(directory, name)``, where one entry costs less than all of them.
+        self._find_one: Callable[[Node, str], Node | None] | None = getattr(source, "find", None)
         self._cache: dict[object, dict[str, Node]] = {}
         self._folded: dict[object, dict[str, str]] = {}
         self._cached_entries = 0
@@ -236,6 +238,9 @@ class FileTree:
 
     def _child(self, directory: Node, name: str) -> tuple[str, Node] | None:
         """Return the entry's own name and node."""
+        if self._find_one is not None and not self._ignore_case and directory.handle not in self._cache:
+            one = self._find_one(directory, name)
+            return None if one is None else (name, one)
         children = self._children(directory)
         node = children.get(name)
         if node is None and self._ignore_case:

@@ -45,6 +45,8 @@ class Ext4:
         self._inodes = InodeTable(window, self._super)
         # Who owns a directory's block: one block in two directories would make the work larger than the image.
         self._owners: dict[int, int] = {}
+        self._names: dict[int, dict[str, int]] = {}
+        self._known_names = 0
         self.uuid = self._super.uuid
         self.label = self._super.label
         self.block_size = self._super.block_size
@@ -97,16 +99,33 @@ class Ext4:
 
     def children(self, directory: Node) -> dict[str, Node]:
         """Return the entries of a directory; raises :class:`ImageDamaged` for one that cannot be right."""
+        return {name: self._node(self._inodes.read(number)) for name, number in self._list(directory).items()}
+
+    def find(self, directory: Node, name: str) -> Node | None:
+        """Return one entry of a directory: a look at one file must not read the inodes of a thousand others."""
+        number = self._list(directory).get(name)
+        return None if number is None else self._node(self._inodes.read(number))
+
+    def _list(self, directory: Node) -> dict[str, int]:
+        """Return the inode numbers of a directory's entries, read once."""
+        known = self._names.get(self._number(directory))
+        if known is not None:
+            return known
         inode = self._inodes.read(self._number(directory))
         self._refuse_encrypted(inode)
-        found: dict[str, Node] = {}
+        found: dict[str, int] = {}
         for block in self._directory_blocks(inode):
             for name, number in read_entries(block, inode.number):
                 if name in found:
                     raise ImageDamaged(f"directory {inode.number} has the name {name!r} twice")
                 if len(found) >= _MAX_ENTRIES:
                     raise ImageDamaged(f"directory {inode.number} has more than {_MAX_ENTRIES} entries")
-                found[name] = self._node(self._inodes.read(number))
+                found[name] = number
+        self._known_names += len(found)
+        if self._known_names > _MAX_ENTRIES:  # forgotten before a hostile tree can fill memory
+            self._names.clear()
+            self._known_names = len(found)
+        self._names[inode.number] = found
         return found
 
     def data(self, file: Node, limit: int) -> bytes:
