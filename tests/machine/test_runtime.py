@@ -1,5 +1,7 @@
 """The directory for sockets."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,20 +21,27 @@ def test_directory_is_private_and_short(tmp_path: Path, monkeypatch: pytest.Monk
     found.rmdir()
 
 
-def test_directory_that_others_can_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory whose name leaves room for a socket's, however deep the tests' own directories are."""
+    with tempfile.TemporaryDirectory(prefix="ik") as name:
+        yield Path(name)
+
+
+def test_directory_that_others_can_write_is_refused(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who can write there could put a socket of his own in a machine's place."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    (tmp_path / "imagekit").mkdir()
-    (tmp_path / "imagekit").chmod(0o777)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    (short / "imagekit").mkdir()
+    (short / "imagekit").chmod(0o777)
     with pytest.raises(HostFailed, match="private"):
         find_runtime_dir()
 
 
-def test_link_in_its_place_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_in_its_place_is_refused(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A symbolic link planted under our name is not followed."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    (tmp_path / "elsewhere").mkdir(mode=0o700)
-    (tmp_path / "imagekit").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    (short / "elsewhere").mkdir(mode=0o700)
+    (short / "imagekit").symlink_to(short / "elsewhere")
     with pytest.raises(HostFailed, match="private"):
         find_runtime_dir()
 
