@@ -162,7 +162,9 @@ def test_open_door_is_entered(home: Path, serve: Serve) -> None:
     server = serve(Door(open_door=True))
     _know(home, server)
     (home / ".ssh" / "id_ed25519").unlink()
-    open_ssh(_target(server), timeout=10, home=home).close()
+    host = open_ssh(_target(server), timeout=10, home=home)
+    assert host.host_key.fingerprint.startswith("SHA256:")
+    host.close()
 
 
 def test_config_of_ssh_counts(home: Path, serve: Serve, tmp_path: Path) -> None:
