@@ -11,12 +11,16 @@ from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from imagekit.errors import DefinitionInvalid
 
 NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _VERSION_PATTERN = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-([1-9][0-9]{0,5})")
 _DIGEST_PATTERN = re.compile(r"sha256:([0-9a-f]{12,64})")
+_CLUSTER_PATTERN = re.compile(r"(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}")
+_NODE_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_MARK_PATTERN = re.compile(r"[0-9A-Za-z:._=,-]{0,128}")
 
 
 class Architecture(StrEnum):
@@ -148,6 +152,44 @@ class DiskImage:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterPlace:
+    """A template on a Proxmox cluster: HOST:PORT of the API that has it, the node it was made on, its VM id.
+
+    ``mark`` is what the template has of its own, best the UUID in its ``smbios1``, which Proxmox VE gives each VM when
+    it is made: an id of the build range is used again, and the mark tells the two templates apart. It may be empty.
+    Raises :class:`ValueError` for what cannot be one, so that no URL with a password in it becomes part of a manifest.
+    """
+
+    cluster: str
+    node: str
+    vm_id: int
+    mark: str = ""
+
+    def __post_init__(self) -> None:
+        if not _CLUSTER_PATTERN.fullmatch(self.cluster):
+            raise ValueError("a cluster is written HOST:PORT, in lower case")  # without what was written: see above
+        if not _NODE_PATTERN.fullmatch(self.node):
+            raise ValueError(f"not the name of a node: {self.node!r}")
+        if not 100 <= self.vm_id <= 999_999_999:  # pve-guest-common, the type of a "vmid"
+            raise ValueError(f"not a VM id: {self.vm_id}")
+        if not _MARK_PATTERN.fullmatch(self.mark):
+            raise ValueError(f"not a mark of a template: {self.mark!r}")
+
+    @classmethod
+    def parse(cls, url: str, node: str, vm_id: int, mark: str = "") -> Self:
+        """Return the place behind an API's ``https://HOST:PORT``; path and login are dropped, 8006 is the usual port.
+
+        Raises :class:`ValueError` when ``url`` names no host.
+        """
+        parts = urlsplit(url)
+        host = parts.hostname or ""  # in lower case, and without the brackets of an IPv6 address
+        return cls(f"{f'[{host}]' if ':' in host else host}:{parts.port or 8006}", node, vm_id, mark)
+
+    def __str__(self) -> str:
+        return f"VM {self.vm_id} on {self.node}"
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a disk came from: enough to say later what went in and whether it could be made again.
 
@@ -171,6 +213,17 @@ class BuiltImage:
     """What a builder returns: the disk and its history."""
 
     disk: DiskImage
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTemplate:
+    """What a builder returns that works on the cluster: where its template is; ``size_bytes`` is its disk's size."""
+
+    place: ClusterPlace
+    architecture: Architecture
+    firmware: Firmware
+    size_bytes: int
     provenance: Provenance
 
 

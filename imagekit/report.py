@@ -1,13 +1,14 @@
 """What verification found, as values: written by ``verify``, kept by ``store``, shown by ``cli``.
 
-A :class:`VerifiedImage` is the only thing the store accepts, so an image cannot become a version without its report.
+The store accepts a :class:`VerifiedImage` or a :class:`VerifiedTemplate` and nothing else, so neither a disk nor a
+template on the cluster can become a version without its report.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from imagekit.image import BuiltImage
+from imagekit.image import BuiltImage, BuiltTemplate
 
 SCHEMA_VERSION = 1
 
@@ -100,7 +101,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedImage:
-    """A disk with its history and the report that says it is fit: what the store accepts."""
+    """A disk with its history and the report that says it is fit: what the store keeps."""
 
     built: BuiltImage
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedTemplate:
+    """A template on the cluster with its history and the report on it: what the store records."""
+
+    built: BuiltTemplate
     report: Report

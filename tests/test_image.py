@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import DefinitionInvalid
-from imagekit.image import NAME_PATTERN, Digest, Reference, VersionId, format_bytes, parse_name
+from imagekit.image import NAME_PATTERN, ClusterPlace, Digest, Reference, VersionId, format_bytes, parse_name
 
 _HEX = "0123456789abcdef"
 _EDGE = string.ascii_lowercase + string.digits
@@ -143,3 +143,47 @@ def test_parse_name_says_what() -> None:
 def test_size_is_shown_in_binary_units(count: int, shown: str) -> None:
     """A size in bytes is shown in the largest binary unit that keeps it above one."""
     assert format_bytes(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "cluster"),
+    [
+        ("https://PVE.example:8006", "pve.example:8006"),
+        ("https://pve.example", "pve.example:8006"),
+        ("https://user:secret@192.0.2.7:443/api2/json", "192.0.2.7:443"),
+        ("https://[2001:DB8::7]:8006", "[2001:db8::7]:8006"),
+    ],
+)
+def test_cluster_is_host_and_port(url: str, cluster: str) -> None:
+    """A place names a cluster by its API's host and port and by nothing else of the address."""
+    place = ClusterPlace.parse(url, "node1", 9100, "mark")
+    assert place == ClusterPlace(cluster, "node1", 9100, "mark")
+    assert str(place) == "VM 9100 on node1"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "node", "vm_id", "mark"),
+    [
+        ("root:canary@pve.example:8006", "node1", 9100, ""),
+        ("https://pve.example:8006", "node1", 9100, ""),
+        ("pve.example", "node1", 9100, ""),
+        ("pve.example:8006", "", 9100, ""),
+        ("pve.example:8006", "node1/x", 9100, ""),
+        ("pve.example:8006", "node1", 99, ""),
+        ("pve.example:8006", "node1", 10**9, ""),
+        ("pve.example:8006", "node1", 9100, "a b"),
+        ("pve.example:8006", "node1", 9100, "a" * 129),
+    ],
+)
+def test_impossible_place_is_refused(cluster: str, node: str, vm_id: int, mark: str) -> None:
+    """What cannot be a place is no value at all, and a login in it is not repeated."""
+    with pytest.raises(ValueError, match=r"cluster|node|VM id|mark") as caught:
+        ClusterPlace(cluster, node, vm_id, mark)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "pve.example:8006", "https://", "https://pve.example:99999"])
+def test_address_without_a_host_is_no_cluster(url: str) -> None:
+    """An address from which no host and port can be read is refused."""
+    with pytest.raises(ValueError, match=r"HOST:PORT|[Pp]ort"):
+        ClusterPlace.parse(url, "node1", 9100)

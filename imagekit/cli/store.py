@@ -49,12 +49,19 @@ def images(*, name: str | None, store: str | None, as_json: bool) -> None:
         for version in image.versions if name else image.versions[:1]:
             channels = ", ".join(channel for channel, target in image.channels.items() if target == version.id)
             rows.append(
-                (str(version.reference), channels or "-", version.digest.short, format_bytes(version.size_bytes),
-                 format_bytes(version.stored_bytes), str(len(version.packages)), f"{version.created:%Y-%m-%d %H:%M}")
+                (str(version.reference), channels or "-", version.short_digest, format_bytes(version.size_bytes),
+                 _tell_where(version), str(len(version.packages)), f"{version.created:%Y-%m-%d %H:%M}")
             )  # fmt: skip
     print_table(("VERSION", "CHANNELS", "DIGEST", "SIZE", "STORED", "PACKAGES", "CREATED (UTC)"), rows)
     if not rows:
         click.echo("no image is stored yet; imagekit build template makes one", err=True)
+
+
+def _tell_where(version: "Version") -> str:
+    """Return the space that a version takes in the store, or which VM of the cluster has its bytes."""
+    if version.place is None:
+        return format_bytes(version.stored_bytes)
+    return str(version.place) if version.replaced_by is None else f"gone (was {version.place})"
 
 
 @click.command()
@@ -71,11 +78,13 @@ def show(*, reference: str, store: str | None, as_json: bool) -> None:
 
     opened = _open(store)
     version = opened.find(Reference.parse(reference), default_channel=None)
+    path = None if version.place else str(opened.disk_path(version))
     if as_json:
-        print_json({**describe_version(version), "path": str(opened.disk_path(version))})
+        print_json({**describe_version(version), "path": path})
         return
     _show_version(version, [channel for channel, at in opened.channels(version.name).items() if at == version.id])
-    click.echo(f"disk          {opened.disk_path(version)}")
+    if path is not None:
+        click.echo(f"disk          {path}")
 
 
 def _show_version(version: "Version", channels: list[str]) -> None:
@@ -86,12 +95,14 @@ def _show_version(version: "Version", channels: list[str]) -> None:
     counts = ", ".join(f"{number} {what}" for what, number in count_report(report).items())
     commit = f"{provenance.git_commit}{' with uncommitted changes' if provenance.git_dirty else ''}"
     repeatable = "yes" if provenance.reproducible else f"no: {provenance.reproducible_note}"
+    place = version.place
+    stored = f"{format_bytes(version.stored_bytes)} stored" if place is None else "nothing stored here"
     lines = {
         "reference": str(version.reference),
         "channels": ", ".join(channels) or "-",
-        "digest": str(version.digest),
+        "digest": str(version.digest or "-"),
         "created": f"{version.created:%Y-%m-%d %H:%M:%S} UTC by {version.created_by}",
-        "disk size": f"{format_bytes(version.size_bytes)}, {format_bytes(version.stored_bytes)} stored",
+        "disk size": f"{format_bytes(version.size_bytes)}, {stored}",
         "machine": f"{version.architecture}, {version.firmware}",
         "builder": f"{provenance.builder} ({', '.join(f'{tool} {is_}' for tool, is_ in provenance.tools.items())})",
         "commit": commit if provenance.git_commit else "-",
@@ -100,6 +111,10 @@ def _show_version(version: "Version", channels: list[str]) -> None:
         "verification": counts,
         "boot proof": "two clones booted" if report.boot is not None else "not made",
     }
+    if place is not None:
+        lines["on cluster"] = f"{place} of {place.cluster}" + (f", marked {place.mark}" if place.mark else "")
+    if version.replaced_by is not None:
+        lines["replaced by"] = f"{version.replaced_by}, which has that VM id now; this template is gone"
     for key, value in lines.items():
         click.echo(f"{key:<13} {escape_control(value)}")
 
@@ -157,7 +172,11 @@ def rollback(*, name: str, channel: str, reason: str, store: str | None, as_json
 
 
 def _print_moved(version: "Version", channel: str, *, as_json: bool) -> None:
+    from imagekit.store import describe_place
+
     if as_json:
-        print_json({"reference": str(version.reference), "channel": channel, "digest": str(version.digest)})
+        digest = None if version.digest is None else str(version.digest)
+        place = describe_place(version)
+        print_json({"reference": str(version.reference), "channel": channel, "digest": digest, "place": place})
     else:
         click.echo(str(version.reference))

@@ -5,7 +5,7 @@ It refuses to build or repair anything, to keep a disk whose verification failed
 
 from imagekit.store.adding import Stored
 from imagekit.store.copy import check_space
-from imagekit.store.describe import describe_version, summarize_version
+from imagekit.store.describe import describe_place, describe_version, summarize_version
 from imagekit.store.history import Action, HistoryEntry, describe_history
 from imagekit.store.manifest import Version
 from imagekit.store.versions import Store, StoredImage, open_store
@@ -19,6 +19,7 @@ __all__ = [
     "Version",
     "check_space",
     "describe_history",
+    "describe_place",
     "describe_version",
     "open_store",
     "summarize_version",

@@ -9,6 +9,9 @@ after the rename            the whole version; readers derive its history line, 
 within the history line     the same: a torn line does not count
 after the history line      the whole version, recorded; a promotion torn behind it has not happened
 ==========================  ==========================================================================================
+
+A template on a cluster is recorded in the same steps, with nothing to copy: all of them happen under the lock. What it
+replaces is named in its manifest, and so appears with it or not at all.
 """
 
 import contextlib
@@ -21,7 +24,7 @@ from pathlib import Path
 from imagekit.errors import VerificationFailed
 from imagekit.image import VersionId
 from imagekit.progress import Progress
-from imagekit.report import Report, Severity, VerifiedImage
+from imagekit.report import Report, Severity, VerifiedImage, VerifiedTemplate
 from imagekit.store.catalogue import choose_id, find_digest
 from imagekit.store.copy import copy_disk, move_disk, return_disk
 from imagekit.store.durable import make_directory, replace_file, sync_path, write_new_file
@@ -30,6 +33,7 @@ from imagekit.store.incoming import open_incoming
 from imagekit.store.layout import Layout
 from imagekit.store.manifest import Version, encode_manifest, read_declared, read_version
 from imagekit.store.moving import move_channel, read_channels, record_missing
+from imagekit.store.places import find_template, list_displaced
 from imagekit.store.writing import Writing
 
 Clock = Callable[[], datetime]
@@ -37,15 +41,18 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What adding did: the version that holds the disk, whether it is new, and whether an old one gained its proof."""
+    """What adding did: the version that holds the disk, whether it is new, and whether an old one gained its proof.
+
+    The same for recording, where the version says where its template is.
+    """
 
     version: Version
     added: bool
     proof_attached: bool = False
 
 
-def refuse_unfit(name: str, verified: VerifiedImage) -> None:
-    """Raise :class:`VerificationFailed` when the report has a failure: such a disk never becomes a version."""
+def refuse_unfit(name: str, verified: VerifiedImage | VerifiedTemplate) -> None:
+    """Raise :class:`VerificationFailed` when the report has a failure: what is unfit never becomes a version."""
     report = verified.report
     if report.failed:
         failed = sorted({finding.check for finding in report.findings if finding.severity is Severity.FAIL})
@@ -84,6 +91,24 @@ def add_version(
                 return_disk(target, disk.path, mode)  # without effect when the version was added
 
 
+def record_template(
+    layout: Layout, writing: Writing, verified: VerifiedTemplate, *, promote_to: str | None, clock: Clock
+) -> Stored:
+    """Give a template on a cluster a version, which has a manifest and no disk."""
+    with (
+        writing.commit(f"recording {read_declared(verified.built.provenance)[0]}"),
+        open_incoming(layout.incoming) as staging,
+    ):
+        return _commit(layout, writing, verified, staging, promote_to, clock)
+
+
+def find_present(layout: Layout, name: str, verified: VerifiedImage | VerifiedTemplate) -> Version | None:
+    """Return the version of image ``name`` that has this very disk, or is this very template, already."""
+    if isinstance(verified, VerifiedTemplate):
+        return find_template(layout, name, verified.built)
+    return next(iter(find_digest(layout, name, verified.built.disk.digest)), None)
+
+
 def attach_proof(layout: Layout, writing: Writing, version: Version, report: Report) -> Stored:
     """Give a version that was stored without a boot proof the report of the same bytes that has one.
 
@@ -99,30 +124,40 @@ def attach_proof(layout: Layout, writing: Writing, version: Version, report: Rep
 
 
 def _commit(
-    layout: Layout, writing: Writing, verified: VerifiedImage, staging: Path, promote_to: str | None, clock: Clock
+    layout: Layout,
+    writing: Writing,
+    verified: VerifiedImage | VerifiedTemplate,
+    staging: Path,
+    promote_to: str | None,
+    clock: Clock,
 ) -> Stored:
-    """Give what is staged a version; or return the one that another writer has just given the same disk."""
-    disk, provenance = verified.built.disk, verified.built.provenance
+    """Give what is staged a version; or return the one that another writer has just given the same thing."""
+    provenance = verified.built.provenance
     name, channels = read_declared(provenance)
     with writing.commit(f"adding {name}"):
-        if present := find_digest(layout, name, disk.digest):
+        if present := find_present(layout, name, verified):
             if promote_to is not None:
-                move_channel(layout, present[0], promote_to, Action.PROMOTE, "", clock())
-            return Stored(present[0], added=False)
+                move_channel(layout, present, promote_to, Action.PROMOTE, "", clock())
+            return Stored(present, added=False)
+        template = verified.built if isinstance(verified, VerifiedTemplate) else None
+        disk = verified.built.disk if isinstance(verified, VerifiedImage) else None
+        subject = verified.built if isinstance(verified, VerifiedTemplate) else verified.built.disk
         created = clock().astimezone(UTC).replace(microsecond=0)
         version = Version(
             name=name,
             id=choose_id(layout, name, VersionId(created.date(), 1)),
-            digest=disk.digest,
-            size_bytes=disk.size_bytes,
+            digest=None if disk is None else disk.digest,
+            size_bytes=subject.size_bytes,
             stored_bytes=0,
             created=created,
             created_by=name_operator(),
-            architecture=disk.architecture,
-            firmware=disk.firmware,
+            architecture=subject.architecture,
+            firmware=subject.firmware,
             channels=channels,
             provenance=provenance,
             report=verified.report,
+            place=None if template is None else template.place,
+            replaces=() if template is None else list_displaced(layout, name, template),
         )
         # The manifest comes last: whatever has one is whole, even if somebody should find it in incoming/.
         write_new_file(staging / "manifest.json", encode_manifest(version), mode=0o444)

@@ -69,9 +69,9 @@ def order_ids(layout: Layout, name: str) -> tuple[VersionId, ...]:
 
 
 def find_digest(layout: Layout, name: str, digest: Digest) -> tuple[Version, ...]:
-    """Return the versions of an image whose disk has ``digest`` or one beginning with it."""
+    """Return the versions of an image whose disk, stored here, has ``digest`` or one beginning with it."""
     versions = (read_version(layout, name, found) for found in list_ids(layout, name))
-    return tuple(version for version in versions if digest.matches(version.digest))
+    return tuple(version for version in versions if version.digest is not None and digest.matches(version.digest))
 
 
 def list_channels(layout: Layout, name: str, *versions: Version) -> tuple[str, ...]:

@@ -16,12 +16,17 @@ def describe_version(version: Version) -> dict[str, object]:
 
 
 def summarize_version(version: Version) -> dict[str, object]:
-    """Return what a line of a table needs, without packages, provenance and report."""
+    """Return what a line of a table needs, without packages, provenance and report.
+
+    ``digest`` is null for a version whose bytes are on a cluster, and ``place`` for one whose bytes are in the store.
+    """
     return {
         "reference": str(version.reference),
         "name": version.name,
         "version": str(version.id),
-        "digest": str(version.digest),
+        "digest": None if version.digest is None else str(version.digest),
+        "place": describe_place(version),
+        "replaced_by": None if version.replaced_by is None else str(version.replaced_by),
         "size_bytes": version.size_bytes,
         "stored_bytes": version.stored_bytes,
         "created": version.created.isoformat(),
@@ -30,3 +35,11 @@ def summarize_version(version: Version) -> dict[str, object]:
         "package_count": len(version.packages),
         "builder": version.provenance.builder,
     }
+
+
+def describe_place(version: Version) -> dict[str, object] | None:
+    """Return where on a cluster a version's template is; None when its bytes are in the store."""
+    place = version.place
+    if place is None:
+        return None
+    return {"cluster": place.cluster, "node": place.node, "vm_id": place.vm_id, "mark": place.mark}

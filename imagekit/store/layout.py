@@ -10,7 +10,7 @@
       images/<name>/
           history.jsonl             append-only; the channels are what it adds up to
           <version>/                immutable; it appears by one rename, whole
-              disk.raw              sparse, mode 0444
+              disk.raw              sparse, mode 0444; not there when the bytes are on a cluster
               manifest.json         mode 0444
 
 Number 0 is a draft without a promise: the released format will be number 1 and need not read it.

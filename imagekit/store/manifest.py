@@ -1,7 +1,8 @@
 """A stored version as a value, and as the ``manifest.json`` beside its disk.
 
 The manifest is written last into a version being made, so a version that has one is whole. It is read strictly: what is
-unknown, missing or of another type is damage, and the file is named.
+unknown, missing or of another type is damage, and the file is named. A version on a cluster has no disk beside it; its
+manifest has ``place`` where the others have ``digest``.
 """
 
 import os
@@ -12,10 +13,11 @@ from typing import Annotated
 
 import msgspec
 
-from imagekit.errors import StoreError
+from imagekit.errors import DefinitionInvalid, ImagekitError, StoreError
 from imagekit.image import (
     NAME_PATTERN,
     Architecture,
+    ClusterPlace,
     Digest,
     Firmware,
     Package,
@@ -39,11 +41,15 @@ class Version:
 
     ``size_bytes`` is the disk's size, ``stored_bytes`` the space its file takes; ``created`` is UTC; ``channels`` are
     those that its definition declared, the first of which every new version enters.
+
+    Its bytes are either in this store (``digest``) or a template on a cluster (``place``, nothing stored here).
+    ``replaces`` are the versions whose template had the same VM id before this one; ``replaced_by`` is the version that
+    has the VM id of this one now, whose template is gone then. Only :class:`imagekit.store.Store` fills in the latter.
     """
 
     name: str
     id: VersionId
-    digest: Digest
+    digest: Digest | None
     size_bytes: int
     stored_bytes: int
     created: datetime
@@ -53,11 +59,23 @@ class Version:
     channels: tuple[str, ...]
     provenance: Provenance
     report: Report
+    place: ClusterPlace | None = None
+    replaces: tuple[Reference, ...] = ()
+    replaced_by: Reference | None = None
+
+    def __post_init__(self) -> None:
+        if (self.digest is None) == (self.place is None):
+            raise ValueError("a version has either a digest or a place on a cluster")
 
     @property
     def packages(self) -> tuple[Package, ...]:
         """The packages in the image."""
         return self.provenance.packages
+
+    @property
+    def short_digest(self) -> str:
+        """The first digits of the digest as shown in tables; ``-`` when the bytes are on a cluster."""
+        return "-" if self.digest is None else self.digest.short
 
     @property
     def reference(self) -> Reference:
@@ -69,13 +87,25 @@ _Text = Annotated[str, msgspec.Meta(max_length=4096)]
 _ChannelName = Annotated[str, msgspec.Meta(pattern=f"^(?:{NAME_PATTERN.pattern})$", max_length=63)]
 
 
-class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file's shape. Its keys are what a reader may rely on within one format number."""
+class _Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The shape of a place."""
+
+    cluster: str
+    node: str
+    vm_id: int
+    mark: str
+
+
+class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """The file's shape. Its keys are what a reader may rely on within one format number.
+
+    A key with a default is written only where it says something: a version with a disk looks as it always did.
+    """
 
     format: int
     name: _Text
     version: _Text
-    digest: Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
+    digest: Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")] | None = None
     size_bytes: Annotated[int, msgspec.Meta(ge=0)]
     created: Annotated[datetime, msgspec.Meta(tz=True)]
     created_by: _Text
@@ -84,12 +114,21 @@ class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: Annotated[tuple[_ChannelName, ...], msgspec.Meta(min_length=1, max_length=64)]
     provenance: Provenance
     report: Report
+    place: _Place | None = None
+    replaces: tuple[_Text, ...] = ()
 
 
 class _Format(msgspec.Struct, frozen=True):
     """The one key that is read before the rest may be believed."""
 
     format: int
+
+
+class _Glance(msgspec.Struct, frozen=True):
+    """The keys that tell which template has which VM id; the rest, mostly packages, is passed over."""
+
+    place: _Place | None = None
+    replaces: tuple[str, ...] = ()
 
 
 def read_declared(provenance: Provenance) -> tuple[str, tuple[str, ...]]:
@@ -108,12 +147,13 @@ def read_declared(provenance: Provenance) -> tuple[str, tuple[str, ...]]:
 
 
 def encode_manifest(version: Version) -> bytes:
-    """Return ``version`` as the bytes of its ``manifest.json``; ``stored_bytes`` is not part of it."""
+    """Return ``version`` as the bytes of its ``manifest.json``; what is found out on reading is not part of it."""
+    place = version.place
     manifest = _Manifest(
         format=FORMAT,
         name=version.name,
         version=str(version.id),
-        digest=str(version.digest),
+        digest=None if version.digest is None else str(version.digest),
         size_bytes=version.size_bytes,
         created=version.created,
         created_by=version.created_by,
@@ -122,6 +162,8 @@ def encode_manifest(version: Version) -> bytes:
         channels=version.channels,
         provenance=version.provenance,
         report=version.report,
+        place=None if place is None else _Place(place.cluster, place.node, place.vm_id, place.mark),
+        replaces=tuple(str(reference) for reference in version.replaces),
     )
     return msgspec.json.format(encode_json(manifest), indent=1) + b"\n"
 
@@ -146,20 +188,19 @@ def read_version(layout: Layout, name: str, version: VersionId) -> Version:
         raise _explain_damage(path, str(problem)) from None
     if (manifest.name, manifest.version) != (name, str(version)):
         raise _explain_damage(path, f"it describes {manifest.name}@{manifest.version}")
+    if (manifest.digest is None) == (manifest.place is None):
+        raise _explain_damage(path, "it has to tell either the digest of a disk or a place on a cluster")
     try:
-        status = os.stat(layout.disk_file(name, version))  # noqa: PTH116 - st_blocks is what is asked for
-    except FileNotFoundError:
-        raise _explain_damage(layout.disk_file(name, version), "the disk is missing") from None
-    if status.st_size != manifest.size_bytes:
-        raise _explain_damage(
-            layout.disk_file(name, version), f"it has {status.st_size} bytes instead of {manifest.size_bytes}"
-        )
+        place = None if manifest.place is None else _read_place(manifest.place)
+        replaces = tuple(Reference.parse(text) for text in manifest.replaces)
+    except (ValueError, DefinitionInvalid) as problem:
+        raise _explain_damage(path, str(problem)) from None
     return Version(
         name=name,
         id=version,
-        digest=Digest.parse(manifest.digest),
+        digest=None if manifest.digest is None else Digest.parse(manifest.digest),
         size_bytes=manifest.size_bytes,
-        stored_bytes=status.st_blocks * 512,  # stat(2): always in units of 512, whatever the block size
+        stored_bytes=_measure_disk(layout.disk_file(name, version), manifest.size_bytes) if place is None else 0,
         created=manifest.created,
         created_by=manifest.created_by,
         architecture=manifest.architecture,
@@ -167,7 +208,39 @@ def read_version(layout: Layout, name: str, version: VersionId) -> Version:
         channels=manifest.channels,
         provenance=manifest.provenance,
         report=manifest.report,
+        place=place,
+        replaces=replaces,
     )
+
+
+def glance_at_version(
+    layout: Layout, name: str, version: VersionId
+) -> tuple[ClusterPlace | None, tuple[Reference, ...]]:
+    """Return where a version's template is and what it replaces; nothing when its manifest cannot be read.
+
+    It is asked of every version about another one: damage is told of the version that is wanted itself.
+    """
+    try:
+        glance = msgspec.json.decode(read_whole(layout.manifest_file(name, version), _MANIFEST_BYTES), type=_Glance)
+        place = None if glance.place is None else _read_place(glance.place)
+        return place, tuple(Reference.parse(text) for text in glance.replaces)
+    except (OSError, ImagekitError, msgspec.MsgspecError, ValueError, RecursionError):
+        return None, ()
+
+
+def _read_place(place: _Place) -> ClusterPlace:
+    return ClusterPlace(place.cluster, place.node, place.vm_id, place.mark)
+
+
+def _measure_disk(disk: Path, size_bytes: int) -> int:
+    """Return the space that a version's disk takes; raises :class:`StoreError` when it is not as long as it was."""
+    try:
+        status = os.stat(disk)  # noqa: PTH116 - st_blocks is what is asked for
+    except FileNotFoundError:
+        raise _explain_damage(disk, "the disk is missing") from None
+    if status.st_size != size_bytes:
+        raise _explain_damage(disk, f"it has {status.st_size} bytes instead of {size_bytes}")
+    return status.st_blocks * 512  # stat(2): always in units of 512, whatever the block size
 
 
 def _explain_damage(path: Path, reason: str) -> StoreError:

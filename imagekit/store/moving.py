@@ -9,6 +9,7 @@ from imagekit.store.channels import find_earlier, replay_history
 from imagekit.store.history import Action, HistoryEntry, append_history, name_operator
 from imagekit.store.layout import Layout
 from imagekit.store.manifest import Version, read_version
+from imagekit.store.places import find_replacements, refuse_replaced
 from imagekit.store.resolve import find_version, require_channel, require_image
 
 
@@ -21,16 +22,18 @@ def promote_version(layout: Layout, reference: Reference, channel: str, reason: 
     """Let ``channel`` point to the version that is meant, by a bare name the one added last."""
     version = find_version(layout, reference, None)
     require_channel(channel, version.name, list_channels(layout, version.name, version))
+    refuse_replaced(layout, version)
     move_channel(layout, version, channel, Action.PROMOTE, reason, now)
     return version
 
 
 def roll_back(layout: Layout, name: str, channel: str, reason: str, now: datetime) -> Version:
-    """Let ``channel`` point to the version that it had before."""
+    """Let ``channel`` point to the version that it had before; one whose template is gone is passed over."""
     require_image(layout, name)
     require_channel(channel, name, list_channels(layout, name))
     trail = replay_history(read_all_entries(layout, name)).get(channel, ())
-    earlier = find_earlier(trail, list_ids(layout, name))
+    gone = find_replacements(layout)
+    earlier = find_earlier(trail, [found for found in list_ids(layout, name) if Reference(name, found) not in gone])
     if earlier is None:
         raise StoreError(
             f"channel {channel!r} of {name} has no earlier version to go back to",

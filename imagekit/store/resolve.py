@@ -82,7 +82,7 @@ def _find_by_digest(layout: Layout, name: str, digest: Digest) -> Version:
         case (version,):
             return version
         case several:
-            listed = ", ".join(f"{version.id} ({version.digest.short})" for version in several[:_SHOWN])
+            listed = ", ".join(f"{version.id} ({version.short_digest})" for version in several[:_SHOWN])
             raise StoreError(
                 f"{digest} is the beginning of {len(several)} digests of {name}: {listed}", hint="write more digits"
             )

@@ -8,9 +8,17 @@ from pathlib import Path
 
 from imagekit.image import Reference, VersionId
 from imagekit.progress import Progress, silent
-from imagekit.report import VerifiedImage
-from imagekit.store.adding import Clock, Stored, add_version, attach_proof, refuse_unfit
-from imagekit.store.catalogue import find_digest, list_names, order_ids, read_all_entries
+from imagekit.report import Report, VerifiedImage, VerifiedTemplate
+from imagekit.store.adding import (
+    Clock,
+    Stored,
+    add_version,
+    attach_proof,
+    find_present,
+    record_template,
+    refuse_unfit,
+)
+from imagekit.store.catalogue import list_names, order_ids, read_all_entries
 from imagekit.store.copy import check_disk
 from imagekit.store.failures import explain_os_errors
 from imagekit.store.history import Action, HistoryEntry
@@ -18,6 +26,7 @@ from imagekit.store.layout import Layout, check_format
 from imagekit.store.lock import hold_lock
 from imagekit.store.manifest import Version, read_declared, read_version
 from imagekit.store.moving import move_channel, promote_version, read_channels, roll_back
+from imagekit.store.places import mark_replaced, refuse_remote
 from imagekit.store.resolve import find_version, require_channel, require_image
 from imagekit.store.writing import Writing
 
@@ -25,6 +34,15 @@ from imagekit.store.writing import Writing
 def read_clock() -> datetime:
     """Return the present time in UTC."""
     return datetime.now(UTC)
+
+
+def _require_fit(verified: VerifiedImage | VerifiedTemplate, promote_to: str | None) -> str:
+    """Return the name under which it is to be kept, when its report and the channel allow that."""
+    name, channels = read_declared(verified.built.provenance)
+    refuse_unfit(name, verified)
+    if promote_to is not None:
+        require_channel(promote_to, name, channels)
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +79,17 @@ class Store:
         """Return every image by name; empty when there is no store."""
         with self._reading():
             names = list_names(self._layout)
-            return tuple(StoredImage(name, self.list_versions(name), self.channels(name)) for name in names)
+            found = [version for name in names for version in self._read_versions(name)]
+            versions = mark_replaced(self._layout, found)  # for all images at once: it looks through the whole store
+            return tuple(
+                StoredImage(name, tuple(version for version in versions if version.name == name), self.channels(name))
+                for name in names
+            )
 
     def list_versions(self, name: str) -> tuple[Version, ...]:
         """Return an image's versions, the last one added first; empty when there are none."""
         with self._reading():
-            return tuple(read_version(self._layout, name, found) for found in reversed(order_ids(self._layout, name)))
+            return mark_replaced(self._layout, self._read_versions(name))
 
     def channels(self, name: str) -> dict[str, VersionId]:
         """Return where an image's channels point; one that was never used is not in it."""
@@ -89,12 +112,16 @@ class Store:
         A bare name is where ``default_channel`` points, or the version added last when that is None.
         """
         with self._reading():
-            return find_version(self._layout, reference, default_channel)
+            (version,) = mark_replaced(self._layout, (find_version(self._layout, reference, default_channel),))
+            return version
 
     def disk_path(self, version: Version) -> Path:
-        """Return the version's raw disk, for reading only (mode 0444); never move it or write to it."""
+        """Return the version's raw disk, for reading only (mode 0444); never move it or write to it.
+
+        A version whose bytes are on a cluster has none here: :class:`StoreError` says on which node and which VM it is.
+        """
         with self._reading():
-            read_version(self._layout, version.name, version.id)
+            refuse_remote(self._layout, read_version(self._layout, version.name, version.id))
         return self._layout.disk_file(version.name, version.id)
 
     def add(
@@ -115,21 +142,11 @@ class Store:
         otherwise the bytes are hashed while they are copied and must have it. After any error the disk is where it was,
         and the store as it was. Raises :class:`VerificationFailed` when the report has a failure.
         """
-        disk = verified.built.disk
-        name, channels = read_declared(verified.built.provenance)
-        refuse_unfit(name, verified)
-        if promote_to is not None:
-            require_channel(promote_to, name, channels)
+        name = _require_fit(verified, promote_to)
         with explain_os_errors(f"add {name} to the store", self.root):
-            if present := find_digest(self._layout, name, disk.digest):
-                stored = Stored(present[0], added=False)
-                if verified.report.boot is not None and present[0].report.boot is None:
-                    stored = attach_proof(self._layout, self._writing, present[0], verified.report)
-                if promote_to is not None and self.channels(name).get(promote_to) != present[0].id:
-                    with self._writing.commit(f"promoting {present[0].reference}"):
-                        move_channel(self._layout, present[0], promote_to, Action.PROMOTE, "", clock())
-                return stored
-            check_disk(disk)
+            if present := find_present(self._layout, name, verified):
+                return self._meet(present, verified.report, promote_to, clock)
+            check_disk(verified.built.disk)
             return add_version(
                 self._layout,
                 self._writing,
@@ -139,6 +156,20 @@ class Store:
                 clock=clock,
                 progress=progress,
             )
+
+    def record(self, verified: VerifiedTemplate, *, promote_to: str | None = None, clock: Clock = read_clock) -> Stored:
+        """Record a template on a cluster as a new version and let the first of its channels point to it.
+
+        As with :meth:`add`, name and channels come from the provenance, and a template that is recorded under that name
+        already adds nothing. It is the same template when cluster, VM id and mark are the same; when it has no mark,
+        cluster, VM id and provenance. A different one at the same VM id is a new version, and every version that was at
+        that id before reads as replaced. Raises :class:`VerificationFailed` when the report has a failure.
+        """
+        name = _require_fit(verified, promote_to)
+        with explain_os_errors(f"record {name} in the store", self.root):
+            if present := find_present(self._layout, name, verified):
+                return self._meet(present, verified.report, promote_to, clock)
+            return record_template(self._layout, self._writing, verified, promote_to=promote_to, clock=clock)
 
     def promote(self, reference: Reference, channel: str, reason: str = "", *, clock: Clock = read_clock) -> Version:
         """Let ``channel`` point to a version (a bare name: the one added last); nothing happens if it does already.
@@ -168,6 +199,20 @@ class Store:
             busy=f"image {name!r} is being built by",
             hint="wait until it has ended; the lock ends with that process",
         )
+
+    def _meet(self, present: Version, report: Report, promote_to: str | None, clock: Clock) -> Stored:
+        """Do for a version that is there already what its repetition may do: bring a boot proof, move a channel."""
+        stored = Stored(present, added=False)
+        if report.boot is not None and present.report.boot is None:
+            stored = attach_proof(self._layout, self._writing, present, report)
+        if promote_to is not None and self.channels(present.name).get(promote_to) != present.id:
+            with self._writing.commit(f"promoting {present.reference}"):
+                move_channel(self._layout, present, promote_to, Action.PROMOTE, "", clock())
+        return stored
+
+    def _read_versions(self, name: str) -> list[Version]:
+        """Return an image's versions, the last one added first."""
+        return [read_version(self._layout, name, found) for found in reversed(order_ids(self._layout, name))]
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

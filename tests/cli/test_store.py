@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from imagekit.store import Store
 from tests.cli.conftest import Program
+from tests.store.samples import at, make_place, make_template
 
 
 def test_empty_store_is_no_error(program: Program) -> None:
@@ -110,3 +113,61 @@ def test_documents_are_ascii(program: Program, store: Store) -> None:
     said = program("log", "template", "--json")
     assert said.output.isascii()
     assert json.loads(said.output)["history"][-1]["reason"] == "für später ✓"
+
+
+@pytest.fixture
+def cluster_store(store: Store) -> Store:
+    """Return the store with two templates on a cluster besides: the second has taken the VM id of the first."""
+    store.record(make_template(make_place(1)), clock=at(9))
+    store.record(make_template(make_place(2)), promote_to="stable", clock=at(10))
+    return store
+
+
+def test_images_says_what_is_on_a_cluster(program: Program, cluster_store: Store) -> None:
+    """A version whose bytes are on a cluster shows its VM instead of the space it takes; a gone one says so."""
+    _, newest, gone, disk, *_ = program("images", "template").output.splitlines()
+    assert "  -  " in newest
+    assert "VM 9100 on node1" in newest
+    assert "gone (was VM 9100 on node1)" in gone
+    assert "KiB" in disk
+    versions = program("images", "template", "--json").json()["images"][0]["versions"]
+    assert [version["digest"] is None for version in versions] == [True, True, False, False, False]
+    assert versions[0]["place"]["vm_id"] == 9100
+    assert [version["replaced_by"] for version in versions[:2]] == [None, "template@20260710-1"]
+    assert (versions[2]["place"], versions[2]["replaced_by"]) == (None, None)
+
+
+def test_show_a_version_on_a_cluster(program: Program, cluster_store: Store) -> None:
+    """It is shown with cluster, node, VM id and mark, and without the path of a disk that is not here."""
+    said = program("show", "template@stable").output
+    assert "on cluster    VM 9100 on node1 of pve.example:8006, marked 5b1e3f7a-0000-4000-8000-000000000002" in said
+    assert "disk size     8.0 GiB, nothing stored here" in said
+    assert not [line for line in said.splitlines() if line.startswith("disk  ")]
+    document = program("show", "template@stable", "--json").json()
+    assert (document["path"], document["digest"]) == (None, None)
+    assert document["place"]["node"] == "node1"
+    said = program("show", "template@20260709-1").output
+    assert "replaced by   template@20260710-1, which has that VM id now" in said
+
+
+def test_channels_move_to_and_from_a_cluster(program: Program, cluster_store: Store) -> None:
+    """Versions on a cluster are promoted and rolled back like others, until their template is gone."""
+    back = program("rollback", "template", "--json").json()
+    assert (back["reference"], back["place"]) == ("template@20260706-1", None)
+    moved = program("promote", "template", "stable", "--json").json()
+    assert (moved["reference"], moved["digest"]) == ("template@20260710-1", None)
+    assert moved["place"]["cluster"] == "pve.example:8006"
+    refused = program("promote", "template@20260709-1", "stable", status=6).errors
+    assert "the template of template@20260709-1 is gone: VM 9100 on node1 is template@20260710-1 now" in refused
+    assert program("log", "template").output.splitlines()[1].split()[3] == "stable"
+
+
+@pytest.mark.parametrize("command", [("clone", "template", "web", "--local"), ("verify", "template@stable")])
+def test_what_needs_the_disk_says_where_it_is(program: Program, cluster_store: Store, command: tuple[str, ...]) -> None:
+    """A local clone and a verification need bytes that are not here: a sentence says where they are, exit code 6."""
+    said = program(*command, status=6)
+    assert said.output == ""
+    assert "template@20260710-1 has no disk in this store" in said.errors
+    assert "VM 9100 on node1 of pve.example:8006" in said.errors
+    assert "qm clone 9100 NEWID" in said.errors
+    assert program("clone", "--list", "--local", "--json").json()["clones"] == []

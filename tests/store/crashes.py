@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.image import Reference
-from imagekit.store import Store, open_store
-from tests.store.samples import at, make_verified
+from imagekit.store import Store, Version, open_store
+from tests.store.samples import at, make_place, make_template, make_verified
 
 _CALLS = ("fsync", "rename", "replace", "write", "pwrite", "ftruncate", "open", "mkdir", "fchmod", "unlink", "rmdir")
 _CRASHED = 77
@@ -32,6 +32,11 @@ def add(store: Store, place: Path) -> None:
 def add_by_moving(store: Store, place: Path) -> None:
     """Add the third version by renaming its disk."""
     store.add(make_verified(place / "disk.raw", 3), promote_to="stable", move=True, clock=at(3))
+
+
+def record(store: Store, place: Path) -> None:
+    """Record a template as the third version; at a VM id that one of the prepared ones may have."""
+    store.record(make_template(make_place(3)), promote_to="stable", clock=at(3))
 
 
 def promote(store: Store, place: Path) -> None:
@@ -49,6 +54,9 @@ _SCENARIOS: dict[str, tuple[int, Callable[[Store, Path], None]]] = {
     "first-moved": (0, add_by_moving),
     "third": (2, add),
     "third-moved": (2, add_by_moving),
+    "first-recorded": (0, record),
+    "third-recorded": (2, record),
+    "replacing": (2, record),
     "promote": (2, promote),
     "rollback": (3, rollback),
 }
@@ -59,7 +67,11 @@ def main() -> None:
     place, (versions, act) = Path(sys.argv[1]), _SCENARIOS[sys.argv[2]]
     prepared = open_store(place / "prepared")
     for day in range(1, versions + 1):
-        prepared.add(make_verified(place / "disk.raw", day), promote_to="stable" if day == 1 else None, clock=at(day))
+        stable = "stable" if day == 1 else None
+        if sys.argv[2] == "replacing" and day == versions:
+            prepared.record(make_template(make_place(day)), promote_to=stable, clock=at(day))
+        else:
+            prepared.add(make_verified(place / "disk.raw", day), promote_to=stable, clock=at(day))
     crashes: list[dict[str, object]] = []
     for number in range(1000):
         root = place / f"store-{number}"
@@ -79,17 +91,27 @@ def describe(root: Path) -> dict[str, object]:
     """Return what a reader finds: versions whose disk has its digest, channels, history, and the leftovers."""
     store = open_store(root)
     versions = store.list_versions("template")
-    intact = [
-        hashlib.sha256(store.disk_path(version).read_bytes()).hexdigest() == _expect(version.id.day.day)
-        for version in versions
-    ]
     return {
         "versions": [str(version.id) for version in versions],
-        "intact": all(intact),
+        "intact": all(_is_intact(store, version) for version in versions),
+        "replaced": {str(version.id): str(version.replaced_by) for version in versions if version.replaced_by},
         "channels": {channel: str(version) for channel, version in store.channels("template").items()},
         "history": [f"{e.action} {e.channel} {e.previous} {e.version}" for e in store.history("template")],
         "incoming": len(list((root / "incoming").glob("*"))),
     }
+
+
+def _is_intact(store: Store, version: Version) -> bool:
+    """Say whether a version's disk has its bytes, or its manifest everything that was recorded of its template."""
+    day = version.id.day.day
+    if version.place is None:
+        return hashlib.sha256(store.disk_path(version).read_bytes()).hexdigest() == _expect(day)
+    expected = make_template(make_place(day))
+    return (version.place, version.provenance, version.report) == (
+        expected.built.place,
+        expected.built.provenance,
+        expected.report,
+    )
 
 
 @functools.cache

@@ -10,8 +10,18 @@ from pathlib import Path
 
 from imagekit.build.namespace import namespace_command
 from imagekit.host import run
-from imagekit.image import Architecture, BuiltImage, Digest, DiskImage, Firmware, Package, Provenance
-from imagekit.report import Finding, NotObserved, Report, Severity, VerifiedImage
+from imagekit.image import (
+    Architecture,
+    BuiltImage,
+    BuiltTemplate,
+    ClusterPlace,
+    Digest,
+    DiskImage,
+    Firmware,
+    Package,
+    Provenance,
+)
+from imagekit.report import Finding, NotObserved, Report, Severity, VerifiedImage, VerifiedTemplate
 
 MIB = 1 << 20
 DISK_BYTES = 2 * MIB
@@ -72,6 +82,18 @@ def make_verified(path: Path, seed: int = 0, name: str = "template", **definitio
     """Return a new verified image whose disk is the file ``path``."""
     built = BuiltImage(make_disk(path, seed), make_provenance(name, **definition))
     return VerifiedImage(built, make_report(Severity.WARN))
+
+
+def make_place(seed: int = 0, vm_id: int = 9100) -> ClusterPlace:
+    """Return the place of a template whose mark depends on ``seed``."""
+    return ClusterPlace("pve.example:8006", "node1", vm_id, f"5b1e3f7a-0000-4000-8000-{seed:012d}")
+
+
+def make_template(place: ClusterPlace, name: str = "template", **definition: object) -> VerifiedTemplate:
+    """Return a verified template on a cluster that does not exist."""
+    provenance = make_provenance(name, **definition)
+    built = BuiltTemplate(place, Architecture.AMD64, Firmware.OVMF, 8 << 30, provenance)
+    return VerifiedTemplate(built, make_report(Severity.WARN))
 
 
 def list_tree(root: Path) -> list[str]:
