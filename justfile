@@ -32,6 +32,10 @@ check:
 setup:
     .ci/setup --tests
 
+# Packer and its plugins, built from their pinned modules; prints where they are.
+packer-tools *args:
+    .ci/packer-tools {{args}}
+
 # Ours against the peers, in one session; prints ratios.
 benchmark name:
     .venv/bin/python benchmarks/{{name}}.py

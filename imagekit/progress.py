@@ -9,7 +9,8 @@ class Event:
     """One sign of life.
 
     ``stage`` names the step in the operator's words ("installing packages"); ``done`` of ``total`` counts in
-    ``unit``; ``total`` 0 means that the end is not known. A new stage ends the one before it.
+    ``unit``; ``total`` 0 means that the end is not known. A new stage ends the one before it. ``note`` is a sentence
+    that a person should have seen before the step goes on: a choice that was made, a warning.
     """
 
     stage: str
@@ -17,6 +18,7 @@ class Event:
     total: int = 0
     unit: str = ""
     detail: str = ""
+    note: str = ""
 
 
 Progress = Callable[[Event], None]

@@ -11,7 +11,9 @@ def scrubbed_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
     import os
 
     for name in list(os.environ):
-        if name.startswith(("IMAGEKIT_", "PROXMOX_")) and not name.startswith("IMAGEKIT_TEST_"):
+        if name.startswith(("IMAGEKIT_", "PROXMOX_", "PACKER_PLUGIN_PATH", "OP_")) and not name.startswith(
+            "IMAGEKIT_TEST_"
+        ):
             monkeypatch.delenv(name)
     home: Path = tmp_path_factory.mktemp("home")
     for name, place in (

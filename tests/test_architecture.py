@@ -20,6 +20,7 @@ _RANKS = {
     "image": 1,
     "report": 2,
     "host": 3,
+    "cluster": 4,
     "machine": 4,
     "disk": 4,
     "definition": 5,
@@ -39,20 +40,39 @@ _DOORS = {
     "click": ("imagekit/cli",),
     "compression": ("imagekit/disk/containers/zstd.py",),  # part of the standard library from Python 3.14 on
     "cryptography": ("imagekit/host",),  # paramiko's own keys are its objects
+    "hcl2": ("imagekit/build/packer/hcl.py",),
     "jinja2": ("imagekit/build/render.py", "imagekit/build/render"),
+    "lark": ("imagekit/build/packer/hcl.py",),  # python-hcl2's parser, whose errors have the line
     "msgspec": ("imagekit",),
     "paramiko": ("imagekit/host",),
-    "proxmoxer": ("imagekit/deliver/proxmox",),
+    "proxmoxer": ("imagekit/cluster",),
     "pycdlib": ("imagekit/machine",),
     "pyfsxfs": ("imagekit/disk/child/libyal_child.py",),  # C that parses hostile bytes: only in the child process
     "pyvhdi": ("imagekit/disk/child/libyal_child.py",),
     "pyvmdk": ("imagekit/disk/child/libyal_child.py",),
+    "requests": ("imagekit/cluster",),
+    "requests_toolbelt": ("imagekit/cluster",),
     "sh": ("imagekit/host",),
     "tqdm": ("imagekit/cli",),
     "yaml": ("imagekit",),
 }
 _LAZY = frozenset(
-    {"cryptography", "jinja2", "paramiko", "proxmoxer", "pycdlib", "pyfsxfs", "pyvhdi", "pyvmdk", "sh", "yaml"}
+    {
+        "cryptography",
+        "hcl2",
+        "jinja2",
+        "lark",
+        "paramiko",
+        "proxmoxer",
+        "requests",
+        "requests_toolbelt",
+        "pycdlib",
+        "pyfsxfs",
+        "pyvhdi",
+        "pyvmdk",
+        "sh",
+        "yaml",
+    }
 )
 _PROCESS_MODULES = frozenset({"subprocess", "multiprocessing", "pty", "popen2", "commands"})
 _PROCESS_CALLS = ("system", "popen", "exec", "spawn", "posix_spawn", "startfile")
@@ -211,7 +231,7 @@ def test_tests_start_no_processes() -> None:
         ("imagekit/disk/lvm.py", "def f():\n    import pyvslvm\n", "pyvslvm has no door"),
         ("imagekit/disk/ext4.py", "def f():\n    from dissect.extfs import ExtFS\n", "dissect has no door"),
         ("imagekit/disk/ext4.py", "def f():\n    import atheris\n", "atheris has no door"),
-        ("imagekit/store/a.py", "import requests\n", "requests has no door"),
+        ("imagekit/store/a.py", "import requests\n", "requests may be imported only in imagekit/cluster"),
         ("imagekit/machine/seed.py", "import yaml\n", "yaml is slow to load"),
         ("imagekit/host/local.py", "from sh import Command\n", "sh is slow to load"),
         ("imagekit/host/local.py", "class A:\n    import sh\n", "sh is slow to load"),

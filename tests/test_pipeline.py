@@ -61,7 +61,7 @@ def test_built_image_becomes_a_proven_version(
     assert set(report.boot or {}) == {"clone-a", "clone-b"}
     assert {"machine-id", "boot-ssh"} <= set(report.passed)
     assert report.target == "template"
-    assert stand_in.booted == [stored.version.digest.hex]
+    assert [f"sha256:{booted}" for booted in stand_in.booted] == [str(stored.version.digest)]
     (workspace,) = stand_in.workspaces
     assert workspace.parent == settings.cache / "builds"
     assert not workspace.exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imagekit.build.layout import DiskLayout
 from imagekit.build.render import render_template
-from imagekit.definition.model import Feature, ImageDefinition, Release, User
+from imagekit.definition.model import Distribution, Feature, ImageDefinition, Release, User
 from imagekit.errors import DefinitionInvalid
 from imagekit.image import Architecture
 
@@ -38,10 +38,28 @@ class ImageFile:
 
 
 def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: str) -> tuple[ImageFile, ...]:
-    """Return every file that imagekit or the definition adds; the operator's come last and win.
+    """Return every file that imagekit or the definition adds to packages; the operator's come last and win.
 
     ``sources_list`` is the distribution's normal one, not the build machine's. Raises :class:`DefinitionInvalid` when
     a file that the definition names cannot be read.
+    """
+    fstab = render_template("fstab", root_uuid=layout.root_uuid, esp_id=layout.esp_id)
+    files = (
+        ImageFile("/etc/fstab", fstab.encode()),
+        ImageFile("/etc/apt/sources.list", sources_list.encode()),
+        ImageFile("/etc/hostname", b""),
+        ImageFile("/etc/hosts", b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
+        ImageFile("/etc/machine-id", b"", 0o444),
+        *list_additions(definition, networkd=True),
+    )
+    return tuple({file.path: file for file in files}.values())
+
+
+def list_additions(definition: ImageDefinition, *, networkd: bool) -> tuple[ImageFile, ...]:
+    """Return the files that make an installed system the one that is defined; the operator's come last and win.
+
+    ``networkd`` says that clones have their network from systemd-networkd; otherwise cloud-init finds out. Raises
+    :class:`DefinitionInvalid` when a file that the definition names cannot be read.
     """
     hardening = Feature.HARDENING in definition.features
 
@@ -49,21 +67,19 @@ def list_files(definition: ImageDefinition, layout: DiskLayout, sources_list: st
         return ImageFile(path, render_template(template, **values).encode(), mode)
 
     files = [
-        rendered("/etc/fstab", "fstab", root_uuid=layout.root_uuid, esp_id=layout.esp_id),
-        rendered("/etc/default/grub.d/50-imagekit.cfg", "default-grub", quiet=QUIET,
-                 consoles=CONSOLES[definition.architecture]),
-        rendered("/etc/cloud/cloud.cfg.d/90_imagekit.cfg", "cloud.cfg"),
+        rendered("/etc/cloud/cloud.cfg.d/90_imagekit.cfg", "cloud.cfg", networkd=networkd),
         rendered("/etc/ssh/sshd_config.d/00-imagekit.conf", "sshd.conf", root_login=definition.ssh.root_login.value,
                  hardening=hardening),
-        rendered("/etc/apt/apt.conf.d/20auto-upgrades", "20auto-upgrades"),
-        ImageFile("/etc/apt/sources.list", sources_list.encode()),
-        ImageFile("/etc/hostname", b""),
-        ImageFile("/etc/hosts", b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
-        ImageFile("/etc/machine-id", b"", 0o444),
         ImageFile("/etc/cloud/build.info", _describe_build(definition)),
+        ImageFile("/etc/localtime", b"", 0o777, link=f"/usr/share/zoneinfo/{definition.timezone}"),
     ]  # fmt: skip
-    files.append(ImageFile("/etc/localtime", b"", 0o777, link=f"/usr/share/zoneinfo/{definition.timezone}"))
-    if definition.base.release is Release.BOOKWORM:  # later releases have only the link
+    if definition.base.distribution is not Distribution.ALPINE:
+        files += [
+            rendered("/etc/default/grub.d/50-imagekit.cfg", "default-grub", quiet=QUIET,
+                     consoles=CONSOLES[definition.architecture]),
+            rendered("/etc/apt/apt.conf.d/20auto-upgrades", "20auto-upgrades"),
+        ]  # fmt: skip
+    if definition.base.release in (Release.BOOKWORM, Release.NOBLE):  # later releases have only the link
         files.append(ImageFile("/etc/timezone", f"{definition.timezone}\n".encode()))
     if hardening:
         files += [
@@ -109,9 +125,11 @@ def _read_source(source: Path | None, path: str) -> bytes:
         raise DefinitionInvalid(f"{source} for {path} cannot be read: {problem.strerror}") from problem
 
 
-def list_units(definition: ImageDefinition) -> tuple[str, ...]:
+def list_units(definition: ImageDefinition, *, networkd: bool = True) -> tuple[str, ...]:
     """Return the units to enable: cloud-init writes networkd's files but leaves enabling it to the image."""
-    units = ["systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service", "ssh.service"]
+    network = ["systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service"]
+    server = "sshd.service" if definition.base.distribution is Distribution.ALPINE else "ssh.service"
+    units = [*(network if networkd else []), server]
     if Feature.HARDENING in definition.features:
         units.append("nftables.service")
     if definition.promtail is not None:

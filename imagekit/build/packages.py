@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from imagekit.definition.model import Feature, Release
+from imagekit.definition.model import Distribution, Feature, Release
 from imagekit.image import Architecture
 
 MERGED_USR = "usr-is-merged"
@@ -32,6 +32,18 @@ _FEATURES: dict[Feature, tuple[str, ...]] = {
     Feature.PROMTAIL: (),  # not in Debian: the definition brings the package file
     Feature.HARDENING: ("apparmor", "nftables"),
 }
+# Alpine has no others: the parser refuses them.
+_ALPINE_FEATURES: dict[Feature, tuple[str, ...]] = {
+    Feature.DOCKER: ("docker", "docker-cli"),
+    Feature.NODE_EXPORTER: ("prometheus-node-exporter",),
+}
+
+# What a disk that somebody else made may lack and every clone needs.
+_CLONE = {
+    Distribution.DEBIAN: ("cloud-init", "cloud-guest-utils", "qemu-guest-agent", "openssh-server", "unattended-upgrades"),
+    Distribution.UBUNTU: ("cloud-init", "cloud-guest-utils", "qemu-guest-agent", "openssh-server", "unattended-upgrades"),
+    Distribution.ALPINE: ("cloud-init", "cloud-utils-growpart", "e2fsprogs-extra", "qemu-guest-agent", "openssh"),
+}
 
 
 def choose_base_packages(release: Release, architecture: Architecture, *, merged_usr: bool) -> tuple[str, ...]:
@@ -44,9 +56,20 @@ def choose_base_packages(release: Release, architecture: Architecture, *, merged
     return (*_MINIMAL, *_BOOT[architecture], *_BASE, *told)
 
 
+def choose_installed_packages() -> tuple[str, ...]:
+    """Return what a Debian that its own installer made gets besides its kernel and boot loader: the same base."""
+    return _BASE
+
+
+def choose_clone_packages(distribution: Distribution) -> tuple[str, ...]:
+    """Return what a system that was not installed by us gets, so that its clones become machines of their own."""
+    return _CLONE[distribution]
+
+
 def choose_feature_packages(features: Sequence[Feature], release: Release) -> tuple[str, ...]:
     """Return what the features add, each name once, in the order of the definition."""
-    names = [name for feature in features for name in _FEATURES[feature]]
+    table = _ALPINE_FEATURES if release.distribution is Distribution.ALPINE else _FEATURES
+    names = [name for feature in features for name in table[feature]]
     if Feature.DOCKER in features and release is Release.TRIXIE:
         names.append("docker-cli")  # Debian 13's docker.io no longer brings the command line
     return tuple(dict.fromkeys(names))

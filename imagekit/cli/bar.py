@@ -41,6 +41,9 @@ class _Lines:
         self._said = 0.0
 
     def draw(self, event: Event) -> None:
+        if event.note:
+            click.echo(f"          {escape_control(event.note)}", err=True)
+            return
         now = time.monotonic()
         begins = event.stage != self._last.stage
         if not begins and (event == self._last or now - self._said < _REPEAT_SECONDS):
@@ -86,6 +89,11 @@ class _Bar:
 
     def draw(self, event: Event) -> None:
         with self._lock:
+            if event.note:
+                self._end_line()
+                self._stage = ""  # what comes next begins a line of its own
+                click.echo(escape_control(event.note), err=True)
+                return
             if event.stage != self._stage:
                 self._end_line()
                 self._stage, self._drawn = event.stage, 0.0

@@ -5,24 +5,29 @@ import click
 from imagekit.cli.bar import show_progress
 from imagekit.cli.options import find_project, json_option, make_settings, store_option
 from imagekit.cli.output import print_json
+from imagekit.cli.timings import Timings, describe_timings, render_timings
 
 
 @click.command()
 @click.argument("name")
+@click.option("--builder", type=click.Choice(["local", "packer"]), help="What builds it (default: as defined).")
 @click.option("--boot-test/--no-boot-test", default=True, help="Boot two clones before storing (default: as defined).")
 @click.option("--promote", "promote_to", metavar="CHANNEL", help="Move this channel to the result.")
-@click.option("--keep", is_flag=True, help="Keep the disk for a look when verification fails.")
+@click.option("--keep", is_flag=True, help="Keep what failed for a look: the disk, or Packer's machine.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, of how many packages, and stop.")
+@click.option("--timings", "show_timings", is_flag=True, help="Say afterwards how long each step took.")
 @store_option
 @json_option
 def build(
-    *, name: str, boot_test: bool, promote_to: str | None, keep: bool, dry_run: bool, store: str | None, as_json: bool
-) -> None:
+    *, name: str, builder: str | None, boot_test: bool, promote_to: str | None, keep: bool, dry_run: bool,
+    show_timings: bool, store: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Build image NAME, verify it offline, prove it by booting two clones, and store it as a version.
 
     Prints the version's reference. Content that is stored already gives the version that has it. A failed check stops
     with exit code 5 and a table of findings; nothing is stored then.
     """
+    from imagekit.definition import Builder
     from imagekit.pipeline import BuildOptions, ImageUnfit, build_image, plan_build
     from imagekit.store import summarize_version
     from imagekit.verify.formats.document import render_json
@@ -37,16 +42,22 @@ def build(
             for key, value in plan.items():
                 click.echo(f"{key}: {value}")
         return
-    options = BuildOptions(boot_test=boot_test, keep=keep, promote_to=promote_to)
+    chosen = None if builder is None else Builder(builder)
+    options = BuildOptions(boot_test=boot_test, keep=keep, promote_to=promote_to, builder=chosen)
+    timings = Timings()
     try:
         with show_progress() as progress:
-            stored = build_image(name, project, settings, options, progress)
+            stored = build_image(name, project, settings, options, timings.wrap(progress))
     except ImageUnfit as problem:
         if as_json:
             print_json({"report": render_json(problem.report)})
         else:
             click.echo(render_text(problem.report).rstrip("\n"), err=True)
         raise
+    finally:
+        steps = timings.end()
+        if show_timings:
+            click.echo(render_timings(steps), err=True)
     version = stored.version
     if not version.provenance.reproducible:
         click.echo(f"note: this build cannot be repeated bit for bit: {version.provenance.reproducible_note}", err=True)
@@ -55,6 +66,8 @@ def build(
     elif not stored.added:
         click.echo("note: the same content is stored already; nothing was added", err=True)
     if as_json:
-        print_json({**summarize_version(version), "added": stored.added, "proven": version.report.boot is not None})
+        timed = {"timings": describe_timings(steps)} if show_timings else {}
+        proven = version.report.boot is not None
+        print_json({**summarize_version(version), "added": stored.added, "proven": proven, **timed})
     else:
         click.echo(str(version.reference))

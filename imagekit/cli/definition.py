@@ -8,6 +8,8 @@ import click
 from imagekit.cli.options import find_project, json_option
 from imagekit.cli.output import print_json, print_table
 
+_SECRET = "(not shown)"
+
 
 @click.command()
 @click.option("--force", is_flag=True, help="Replace an imagekit.toml that is there.")
@@ -31,18 +33,27 @@ def init(*, force: bool) -> None:
 @click.command()
 @json_option
 def config(*, as_json: bool) -> None:
-    """Show every value of the definition, and whether it is a default or from which line it comes."""
+    """Show every value of the definition and of the cluster's settings, and where each comes from.
+
+    Of a secret only the origin is shown. The cluster stands there when something names one.
+    """
     import json
 
     from imagekit.definition import describe_project
+    from imagekit.settings import describe_cluster
 
-    document = describe_project(find_project())
+    project = find_project()
+    document = describe_project(project)
+    cluster = describe_cluster(project.cluster, [image.vm_id for image in project.images.values()])
     if as_json:
-        print_json(document)
+        print_json({**document, "cluster": cluster})
         return
     values = document["values"]
     assert isinstance(values, dict)
     print_table(
         ("KEY", "VALUE", "ORIGIN"),
-        [(key, json.dumps(entry["value"]), str(entry["origin"])) for key, entry in values.items()],
+        [
+            (key, _SECRET if key == "cluster.token_secret" else json.dumps(entry["value"]), str(entry["origin"]))
+            for key, entry in {**values, **(cluster or {})}.items()
+        ],
     )

@@ -1,17 +1,23 @@
 """``imagekit.toml`` as frozen values: what an operator can say about an image, every mistake told at once."""
 
+from imagekit.definition.cluster_table import ClusterTable
 from imagekit.definition.describe import describe_image, describe_project
 from imagekit.definition.model import (
     GIB,
     MIB,
     Allowance,
     Base,
+    Builder,
+    Distribution,
     DriveBus,
     Feature,
     FileEntry,
     ImageDefinition,
     Kind,
     MachineType,
+    Medium,
+    PackerBuild,
+    PackerSource,
     Promtail,
     Release,
     RootLogin,
@@ -20,6 +26,7 @@ from imagekit.definition.model import (
     User,
     VerifyPolicy,
 )
+from imagekit.definition.parse import change_builder
 from imagekit.definition.read import FILE_NAME, Project, read_project
 from imagekit.definition.starter import render_starter
 
@@ -29,12 +36,18 @@ __all__ = [
     "MIB",
     "Allowance",
     "Base",
+    "Builder",
+    "ClusterTable",
+    "Distribution",
     "DriveBus",
     "Feature",
     "FileEntry",
     "ImageDefinition",
     "Kind",
     "MachineType",
+    "Medium",
+    "PackerBuild",
+    "PackerSource",
     "Project",
     "Promtail",
     "Release",
@@ -43,6 +56,7 @@ __all__ = [
     "SshPolicy",
     "User",
     "VerifyPolicy",
+    "change_builder",
     "describe_image",
     "describe_project",
     "read_project",

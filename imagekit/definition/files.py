@@ -69,6 +69,21 @@ def read_source(value: object, scope: Scope) -> Path:
     return path
 
 
+def read_directory(value: object, scope: Scope) -> Path:
+    """Return the path of an existing directory, taken from the directory of the definition when it is relative."""
+    text = read_text(value, scope)
+    if not text or CONTROL.search(text):
+        raise Wrong(f"{quote(text)} is not a directory's name")
+    path = scope.directory / text
+    try:
+        found = path.is_dir()
+    except OSError as problem:
+        raise Wrong(f"{quote(text)} cannot be read: {problem.strerror}") from None
+    if not found:
+        raise Wrong(f"{quote(text)} is not a directory in {scope.directory}")
+    return path
+
+
 def read_debian_archive(value: object, scope: Scope) -> Path:
     """Return the path of an existing ``.deb``."""
     path = read_source(value, scope)

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
 from imagekit.definition.model import DriveBus, Feature, FileEntry, ImageDefinition, MachineType, User
 from imagekit.definition.size import format_size
 from imagekit.definition.toml_lines import format_key
-from imagekit.image import Firmware
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """``at`` is the key to tell it at, empty for the table as a whole.
+    """``at`` is the key to tell it at, with dots where it is in a table further in, empty for the table as a whole.
 
     It is certain only if what the keys in ``unless_broken`` say could be read.
     """
@@ -23,18 +21,7 @@ class Contradiction:
 
 
 def find_image_contradictions(image: ImageDefinition) -> Iterator[Contradiction]:
-    """Yield what an ``[images.NAME]`` says against itself."""
-    match image.firmware:
-        case Firmware.SEABIOS:
-            why = 'the local builder lays out UEFI disks only; use "ovmf", which Proxmox has as well'
-            yield Contradiction("firmware", why, ("firmware",))
-        case Firmware.OVMF if image.esp == 0:
-            why = "0 leaves no EFI system partition, and firmware ovmf boots from one"
-            yield Contradiction("esp", why, ("esp", "firmware"))
-        case Firmware.OVMF:
-            pass
-        case _:
-            assert_never(image.firmware)
+    """Yield what an ``[images.NAME]`` says against itself, whatever builds it."""
     if 2 * image.esp > image.size:
         why = f"{format_size(image.esp)} is more than half of the disk's {format_size(image.size)}"
         yield Contradiction("esp", why, ("esp", "size"))

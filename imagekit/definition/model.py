@@ -1,9 +1,11 @@
 """What an operator can say about an image, as frozen values with the defaults of ``imagekit build template``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 from imagekit.image import Architecture, Firmware
 from imagekit.report import Profile, Severity
@@ -18,20 +20,73 @@ class Kind(StrEnum):
     TEMPLATE = "template"
 
 
+class Builder(StrEnum):
+    """What turns the definition into a disk: this machine's own packages, or Packer."""
+
+    LOCAL = "local"
+    PACKER = "packer"
+
+
+class PackerSource(StrEnum):
+    """Packer's sources that imagekit has templates for, by their plugin's names."""
+
+    QEMU = "qemu"
+    PROXMOX_ISO = "proxmox-iso"
+    PROXMOX_CLONE = "proxmox-clone"
+
+    @property
+    def on_cluster(self) -> bool:
+        """Say whether the build and its result are on a Proxmox cluster."""
+        return self is not PackerSource.QEMU
+
+
+class Distribution(StrEnum):
+    """Distributions that an image can be made of; the local builder makes Debian only."""
+
+    DEBIAN = "debian"
+    UBUNTU = "ubuntu"
+    ALPINE = "alpine"
+
+    @property
+    def default_release(self) -> "Release":
+        """The release that an image gets whose definition names only the distribution."""
+        match self:
+            case Distribution.UBUNTU:
+                return Release.NOBLE
+            case Distribution.ALPINE:
+                return Release.ALPINE_3_22
+            case _:
+                return Release.BOOKWORM
+
+
 class Release(StrEnum):
-    """Debian releases that the local builder knows, by code name."""
+    """Releases by code name, Alpine's by number since it has no other name."""
 
     BOOKWORM = "bookworm"
     TRIXIE = "trixie"
+    NOBLE = "noble"
+    ALPINE_3_22 = "3.22"
 
     @property
     def number(self) -> str:
-        """Debian's version number, as os-release's ``VERSION_ID`` has it."""
-        return {Release.BOOKWORM: "12", Release.TRIXIE: "13"}[self]
+        """The distribution's version number, as os-release's ``VERSION_ID`` begins."""
+        numbers = {Release.BOOKWORM: "12", Release.TRIXIE: "13", Release.NOBLE: "24.04"}
+        return numbers.get(self, self.value)
+
+    @property
+    def distribution(self) -> Distribution:
+        """Whose release it is."""
+        match self:
+            case Release.NOBLE:
+                return Distribution.UBUNTU
+            case Release.ALPINE_3_22:
+                return Distribution.ALPINE
+            case _:
+                return Distribution.DEBIAN
 
     @property
     def epoch(self) -> int:
-        """Seconds since 1970 of the release day (10 June 2023, 9 August 2025): the clock of a reproducible build."""
+        """Seconds since 1970 of a Debian release's day (10 June 2023, 9 August 2025): a reproducible build's clock."""
         return {Release.BOOKWORM: 1686355200, Release.TRIXIE: 1754697600}[self]
 
 
@@ -70,7 +125,7 @@ class RootLogin(StrEnum):
 class Base:
     """What the image is made of."""
 
-    distribution: str = "debian"
+    distribution: Distribution = Distribution.DEBIAN
     release: Release = Release.BOOKWORM
 
 
@@ -146,14 +201,65 @@ class VerifyPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Medium:
+    """A disk or an installation medium that somebody else made: one of ``path``, ``url`` and ``volume``.
+
+    ``volume`` is a storage's volume on the cluster (``local:iso/debian.iso``). ``sha256`` is 64 hexadecimal digits;
+    only a volume may go without, because Proxmox's API tells no digest of one.
+    """
+
+    sha256: str = ""
+    path: Path | None = None
+    url: str | None = None
+    volume: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackerBuild:
+    """``[images.NAME.packer]``: where Packer starts from and what it runs, or a template directory of the user's own.
+
+    ``source`` ``None`` is chosen by what the rest and the cluster's settings say. ``clone`` is the VM id or the name of
+    a template. ``only`` and ``variables`` (the key ``vars``) belong to ``template``; a variable's value is what JSON
+    can say, in mappings and tuples that cannot be changed: :meth:`copy_variables` gives what :mod:`json` writes.
+    """
+
+    source: PackerSource | None = None
+    disk: Medium | None = None
+    iso: Medium | None = None
+    clone: int | str | None = None
+    playbook: Path | None = None
+    scripts: tuple[Path, ...] = ()
+    template: Path | None = None
+    only: str = ""
+    variables: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+    def copy_variables(self) -> dict[str, object]:
+        """Return the variables as plain dictionaries, lists and values, which may be changed."""
+        return {name: _thaw(value) for name, value in self.variables.items()}
+
+
+def _thaw(value: object) -> object:
+    match value:
+        case Mapping():
+            return {key: _thaw(inner) for key, inner in value.items()}
+        case tuple() | list():
+            return [_thaw(inner) for inner in value]
+        case _:
+            return value
+
+
+@dataclass(frozen=True, slots=True)
 class ImageDefinition:
     """One ``[images.NAME]``, complete: every value is either the operator's or the default written here.
 
-    Sizes are in bytes; ``vm_id`` is the template's id on the cluster (100 to 999999999).
+    Sizes are in bytes; ``vm_id`` is the template's id on the cluster (100 to 999999999); ``cores`` and ``memory`` are
+    what the template has there.
     """
 
     name: str
     kind: Kind = Kind.TEMPLATE
+    builder: Builder = Builder.LOCAL
+    packer: PackerBuild = field(default_factory=PackerBuild)
     base: Base = field(default_factory=Base)
     architecture: Architecture = Architecture.AMD64
     packages: tuple[str, ...] = ()
@@ -169,6 +275,8 @@ class ImageDefinition:
     machine: MachineType = MachineType.Q35
     cloud_init_drive: DriveBus = DriveBus.SCSI
     vm_id: int = 9000
+    cores: int = 2
+    memory: int = 2 * GIB
     boot_test: bool = True
     channels: tuple[str, ...] = ("candidate", "stable")
     verify: VerifyPolicy = field(default_factory=VerifyPolicy)

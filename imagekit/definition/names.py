@@ -51,9 +51,13 @@ def read_package(value: object, scope: Scope) -> str:
 
 def read_url(value: object, scope: Scope) -> str:
     """Return an http or https address without credentials, since every clone would carry them."""
+    return check_url(read_text(value, scope), "carries a user or password; every clone would know it")
+
+
+def check_url(text: str, why_no_user: str) -> str:
+    """Return an http or https address; raises :class:`Wrong`, with ``why_no_user`` when credentials are in it."""
     from urllib.parse import urlsplit
 
-    text = read_text(value, scope)
     try:
         parts = urlsplit(text)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -61,7 +65,7 @@ def read_url(value: object, scope: Scope) -> str:
     except ValueError:
         known = secret = False
     if secret:  # not echoed
-        raise Wrong("carries a user or password; every clone would know it")
+        raise Wrong(why_no_user)
     if not known or CONTROL.search(text) or any(sign in text for sign in " \"'<>\\`{}"):
         raise Wrong(f"{quote(text)} is not an http or https address")
     return text

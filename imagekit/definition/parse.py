@@ -1,11 +1,12 @@
 """From the tables of ``imagekit.toml`` to the nouns, by tables of keys and readers; every mistake is taken down."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imagekit.definition.accounts import read_account, read_new_account, read_ssh_key
+from imagekit.definition.cluster_table import CLUSTER, ClusterTable, explain_taken, parse_cluster
 from imagekit.definition.files import (
     read_content,
     read_debian_archive,
@@ -21,17 +22,26 @@ from imagekit.definition.lint import (
     find_shared_ids,
     find_user_contradictions,
 )
+from imagekit.definition.lint_packer import (
+    find_base_contradictions,
+    find_builder_contradictions,
+    find_firmware_contradictions,
+    find_packer_contradictions,
+)
 from imagekit.definition.model import (
     GIB,
     MIB,
     Allowance,
     Base,
+    Builder,
+    Distribution,
     DriveBus,
     Feature,
     FileEntry,
     ImageDefinition,
     Kind,
     MachineType,
+    PackerSource,
     Promtail,
     Release,
     RootLogin,
@@ -40,9 +50,12 @@ from imagekit.definition.model import (
     VerifyPolicy,
 )
 from imagekit.definition.names import read_channel, read_package, read_timezone, read_url, read_vm_id
+from imagekit.definition.packer_table import DISK, ISO, PACKER
 from imagekit.definition.problems import Problems, Wrong, name_type, quote
+from imagekit.definition.table import Table
 from imagekit.definition.toml_file import TomlFile
-from imagekit.definition.values import Reader, Scope, read_boolean, read_choice, read_each, read_size
+from imagekit.definition.toml_lines import format_key
+from imagekit.definition.values import Scope, read_boolean, read_choice, read_count, read_each, read_size
 from imagekit.definition.verification import (
     read_check_id,
     read_day,
@@ -52,6 +65,7 @@ from imagekit.definition.verification import (
     read_reason,
     read_severities,
 )
+from imagekit.errors import DefinitionInvalid
 from imagekit.image import NAME_PATTERN, Architecture, Firmware
 from imagekit.report import Profile
 
@@ -59,48 +73,9 @@ SMALLEST_DISK = GIB
 SMALLEST_ESP = 33 * MIB  # 65525 clusters of 512 bytes and their tables: what Microsoft's FAT specification calls FAT32
 LARGEST_DISK = 16 << 40
 LARGEST_ESP = 2 * GIB
-
-
-def _nothing(_made: Any) -> Iterator[Contradiction]:  # noqa: ANN401 - stands where each noun has its own function
-    yield from ()
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What a TOML table may hold and the noun that it becomes; ``find`` yields that noun's contradictions."""
-
-    make: Callable[..., Any]
-    keys: Mapping[str, Reader]
-    required: tuple[str, ...] = ()
-    find: Callable[[Any], Iterator[Contradiction]] = _nothing
-
-    def read(self, value: object, scope: Scope, **fixed: object) -> Any:  # noqa: ANN401 - the noun of this table
-        """Return the noun, or ``None`` when a required key has no usable value; raises :class:`Wrong`."""
-        if not isinstance(value, dict):
-            raise Wrong(f"expected a table, found {name_type(value)}")
-        got: dict[str, Any] = {}
-        for key, element in value.items():
-            place = scope.enter(key)
-            if key not in self.keys:
-                scope.problems.add_unknown_key(place.path, self.keys)
-                continue
-            try:
-                got[key] = self.keys[key](element, place)
-            except Wrong as problem:
-                scope.problems.add(place.path, str(problem))
-        for key in self.required:
-            if key not in value:
-                scope.problems.add(scope.path, f"{key} is missing")
-        missing = {key: "" for key in self.required if key not in got}  # empty, to look for contradictions all the same
-        made = self.make(**fixed, **got, **missing)
-        for found in self.find(made):
-            self._note(found, scope)
-        return None if missing else made
-
-    def _note(self, found: Contradiction, scope: Scope) -> None:
-        """Take a contradiction down, unless it could come from the default of a value that was given but is wrong."""
-        if not any(scope.problems.touches(scope.enter(key).path) for key in found.unless_broken):
-            scope.problems.add(scope.enter(found.at).path if found.at else scope.path, found.sentence)
+MOST_CORES = 512
+SMALLEST_MEMORY = 512 * MIB  # less, and the installers of Debian and Ubuntu end in the middle
+LARGEST_MEMORY = 4 << 40
 
 
 def _by_name(values: type[Any]) -> dict[str, Any]:
@@ -109,9 +84,16 @@ def _by_name(values: type[Any]) -> dict[str, Any]:
 
 _RELEASES = {text: release for release in Release for text in (release.number, release.value)}
 
+
+def _make_base(distribution: Distribution = Distribution.DEBIAN, release: Release | None = None) -> Base:
+    """Return the base, with the distribution's own default where no release is given."""
+    return Base(distribution, release or distribution.default_release)
+
+
 BASE = Table(
-    Base,
-    {"distribution": read_choice({"debian": "debian"}), "release": read_choice(_RELEASES)},
+    _make_base,
+    {"distribution": read_choice(_by_name(Distribution)), "release": read_choice(_RELEASES)},
+    find=find_base_contradictions,
 )
 SSH = Table(SshPolicy, {"root_login": read_choice(_by_name(RootLogin))})
 PROMTAIL = Table(Promtail, {"loki_url": read_url, "package": read_debian_archive}, required=("loki_url", "package"))
@@ -166,10 +148,21 @@ VERIFY = Table(
         "forbid_text": read_each(read_forbidden_text, unique=str),
     },
 )
+
+
+def find_contradictions(image: ImageDefinition) -> Iterator[Contradiction]:
+    """Yield everything that an ``[images.NAME]`` says against itself, beyond what its tables say."""
+    yield from find_builder_contradictions(image)
+    yield from find_firmware_contradictions(image)
+    yield from find_image_contradictions(image)
+
+
 IMAGE = Table(
     ImageDefinition,
     {
         "kind": read_choice(_by_name(Kind)),
+        "builder": read_choice(_by_name(Builder)),
+        "packer": PACKER.read,
         "base": BASE.read,
         "architecture": read_choice(_by_name(Architecture)),
         "packages": read_each(read_package, unique=str),
@@ -185,26 +178,55 @@ IMAGE = Table(
         "machine": read_choice(_by_name(MachineType)),
         "cloud_init_drive": read_choice(_by_name(DriveBus)),
         "vm_id": read_vm_id,
+        "cores": read_count(1, MOST_CORES),
+        "memory": read_size(SMALLEST_MEMORY, LARGEST_MEMORY),
         "boot_test": read_boolean,
         "channels": read_each(read_channel, unique=str),
         "verify": VERIFY.read,
     },
-    find=find_image_contradictions,
+    find=find_contradictions,
 )
-TABLES = {"": IMAGE, "base": BASE, "ssh": SSH, "promtail": PROMTAIL, "verify": VERIFY, "files": FILE, "users": USER}
+TABLES = {
+    "": IMAGE,
+    "base": BASE,
+    "ssh": SSH,
+    "promtail": PROMTAIL,
+    "verify": VERIFY,
+    "packer": PACKER,
+    "packer.disk": DISK,
+    "packer.iso": ISO,
+    "files": FILE,
+    "users": USER,
+}
 """Every table that an ``[images.NAME]`` has, by its key there; the empty one is the image's own."""
 
 
-def parse_images(file: TomlFile, path: Path) -> dict[str, ImageDefinition]:
-    """Return the images that ``file`` defines, by name; ``path`` is where it was read from, for relative paths.
+def parse_project(file: TomlFile, path: Path) -> tuple[dict[str, ImageDefinition], ClusterTable | None]:
+    """Return the images that ``file`` defines, by name, and its cluster; ``path`` is its own, for relative paths.
 
     Raises :class:`DefinitionInvalid` with every mistake.
     """
     problems = Problems(file)
     root = Scope((), path.parent, problems)
     for key in file.values:
-        if key != "images":
-            problems.add_unknown_key((key,), ["images"])
+        if key not in ("images", "cluster"):
+            problems.add_unknown_key((key,), ["images", "cluster"])
+    images = _parse_images(file, root)
+    cluster = None
+    if "cluster" in file.values:
+        cluster = parse_cluster(CLUSTER, file.values["cluster"], file, path.parent, problems)
+    if cluster is not None and cluster.build_ids is not None and not problems.touches(("cluster", "build_ids")):
+        for image in images.values():
+            if image.vm_id in cluster.build_ids:
+                problems.add(("cluster", "build_ids"), explain_taken(cluster.build_ids, image.vm_id))
+                break
+    problems.raise_any(path)
+    return images, cluster
+
+
+def _parse_images(file: TomlFile, root: Scope) -> dict[str, ImageDefinition]:
+    """Return the images; what is wrong with them is taken down."""
+    problems = root.problems
     found = file.values.get("images", {})
     images: dict[str, ImageDefinition] = {}
     if isinstance(found, dict):
@@ -222,5 +244,21 @@ def parse_images(file: TomlFile, path: Path) -> dict[str, ImageDefinition]:
     for name, sentence in find_shared_ids(images):
         if not problems.touches(("images", name, "vm_id")):
             problems.add(("images", name, "vm_id"), sentence)
-    problems.raise_any(path)
     return images
+
+
+def change_builder(image: ImageDefinition, builder: Builder, source: PackerSource | None = None) -> ImageDefinition:
+    """Return ``image`` as ``builder`` is to build it, with Packer's ``source`` where one was chosen.
+
+    For a choice that was not made in the file: the same contradictions are looked for, and raise
+    :class:`DefinitionInvalid` with all of them.
+    """
+    packer = image.packer if source is None or image.packer.template else replace(image.packer, source=source)
+    changed = replace(image, builder=builder, packer=packer)
+    found = [(f"packer.{one.at}".rstrip("."), one.sentence) for one in find_packer_contradictions(packer)]
+    found += [(one.at, one.sentence) for one in find_contradictions(changed)]
+    if found:
+        how = f"with builder {builder}" + (f" and source {source}" if source else "")
+        problems = [f"{format_key(('images', image.name))}.{at}: {sentence}" for at, sentence in found]
+        raise DefinitionInvalid(f"image {image.name} cannot be built {how}", problems=problems)
+    return changed

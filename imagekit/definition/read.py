@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.definition.cluster_table import ClusterTable
 from imagekit.definition.model import ImageDefinition
-from imagekit.definition.parse import TABLES, parse_images
+from imagekit.definition.parse import TABLES, parse_project
 from imagekit.definition.problems import suggest
 from imagekit.definition.toml_file import TomlFile, read_toml
 from imagekit.definition.toml_lines import KeyPath, format_key
@@ -21,12 +22,14 @@ class Project:
     """What can be built here.
 
     ``path`` is the file that was read, ``None`` for the built-in project; ``origins`` maps keys such as
-    ``images.template.size`` to ``default`` or ``imagekit.toml:12``.
+    ``images.template.size`` to ``default`` or ``imagekit.toml:12``. ``cluster`` is the file's ``[cluster]``, with
+    origins of its own.
     """
 
     path: Path | None
     images: dict[str, ImageDefinition]
     origins: dict[str, str]
+    cluster: ClusterTable | None = None
 
     def find_image(self, name: str) -> ImageDefinition:
         """Return the image called ``name``; raises :class:`DefinitionInvalid` with the names that there are."""
@@ -52,8 +55,8 @@ def read_project(start: Path) -> Project:
         images = {DEFAULT_IMAGE: ImageDefinition(DEFAULT_IMAGE)}
         return Project(None, images, trace_origins(images, None))
     file = read_toml(path)
-    images = parse_images(file, path)
-    return Project(path, images, trace_origins(images, file))
+    images, cluster = parse_project(file, path)
+    return Project(path, images, trace_origins(images, file), cluster)
 
 
 def find_definition_file(start: Path) -> Path | None:
@@ -78,6 +81,11 @@ def list_value_keys() -> Iterator[KeyPath]:
             yield from ((key, inner) for inner in TABLES[key].keys)
         else:
             yield (key,)
+
+
+def name_field(key: str) -> str:
+    """Return the name of the field that holds the value of ``key``."""
+    return "variables" if key == "vars" else key  # a builtin's name
 
 
 def trace_origins(images: dict[str, ImageDefinition], file: TomlFile | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ _HEAD = """\
 
 _IMAGE_KEYS = (
     ("kind", "What the image is for."),
+    ("builder", '"local": this machine alone. "packer": Packer, here or on the cluster; see packer below.'),
     ("architecture", 'The processor of the clones: "amd64" or "arm64".'),
     ("packages", 'Debian packages to add, such as ["htop", "tmux"].'),
     ("features", 'Optional parts: "docker", "node-exporter", "promtail", "hardening".'),
@@ -27,12 +28,14 @@ _IMAGE_KEYS = (
     ("machine", 'The emulated board: "q35" or "i440fx".'),
     ("cloud_init_drive", 'Where clones find their cloud-init drive: "scsi" or "sata" on q35.'),
     ("vm_id", "The template's number on the cluster; each image needs its own."),
+    ("cores", "Processors of the template on the cluster; a clone can have more."),
+    ("memory", "Memory of the template on the cluster; a clone can have more."),
     ("boot_test", "Boot two clones before a version is stored; turn it off only where there is no QEMU."),
     ("channels", "The names that can point to a version; a version is promoted from one to the next."),
 )
 _BASE_KEYS = (
-    ("distribution", "What the image is made of."),
-    ("release", 'Debian "12" (bookworm) or "13" (trixie).'),
+    ("distribution", '"debian"; with builder "packer" also "ubuntu" and "alpine".'),
+    ("release", 'Debian "12" (bookworm) or "13" (trixie), Ubuntu "24.04" (noble), Alpine "3.22".'),
 )
 _SSH_KEYS = (("root_login", '"no", or "prohibit-password": root with a key. Passwords never open a clone.'),)
 _VERIFY_KEYS = (
@@ -47,13 +50,29 @@ _VERIFY_KEYS = (
 # Nobody has the private half of this key: its 32 bytes were drawn at random.
 _EXAMPLE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFxQyRpQ5xZza2bBWTk0hp/cN+2ax4cIJPWW/synBeg/ ops@example"
 
-_BLOCKS = f"""
+_BLOCKS = """
 # Feature "promtail" ships the journal to Loki. It needs this table, since Debian has no such package.
 #[images.template.promtail]
 # Where Loki takes logs.
 #loki_url = "http://loki.example:3100/loki/api/v1/push"
 # The package to install, beside this file.
 #package = "promtail.deb"
+
+# What builder "packer" starts from and runs. Without any of it Packer provisions the local builder's disk.
+#[images.template.packer]
+# "qemu" on this machine, "proxmox-iso" or "proxmox-clone" on the cluster; chosen by the rest where it is left out.
+#source = "qemu"
+# Where to begin: one of a finished disk, an installation medium, a template on the cluster.
+#disk = {path = "debian-12-genericcloud-amd64.qcow2", sha256 = "<DIGEST>"}
+#iso = {url = "https://mirror.example/debian-12-netinst.iso", sha256 = "<DIGEST>"}
+#clone = 8000
+# What to run in the guest, beside this file: a playbook of Ansible, then shell scripts.
+#playbook = "site.yml"
+#scripts = ["provision.sh"]
+# Or a directory with templates of your own, the builds in it to run, and the values of its variables.
+#template = "packer"
+#only = "qemu.template"
+#vars = {mirror = "https://mirror.example/debian"}
 
 # A file to put into the image; repeat the table for each one.
 #[[images.template.files]]
@@ -75,10 +94,32 @@ _BLOCKS = f"""
 # What a login starts.
 #shell = "/bin/bash"
 # Public keys, the only way in. Replace this one: nobody can use it.
-#ssh_keys = ["{_EXAMPLE_KEY}"]
+#ssh_keys = ["<KEY>"]
 # Whether it may become root, without a password since it has none.
 #sudo = false
-"""
+
+# The Proxmox cluster that a team shares. Secrets are not for this file: put PROXMOX_TOKEN_SECRET into the environment.
+#[cluster]
+# Where its API is.
+#url = "https://pve.example:8006"
+# Who asks, and where the secret is: a reference to 1Password, or a file that only its owner can read.
+#token_id = "imagekit@pve!build"
+#token_secret = "op://homelab/proxmox/token"
+#token_secret_file = "~/.config/imagekit/token"
+# How its certificate is judged where this system does not know it: by its own authority, or by its SHA-256.
+#ca_file = "pve-root-ca.pem"
+#fingerprint = "<DIGEST>"
+# Where things go; the node may be left out where there is one.
+#node = "pve1"
+#storage = "local-lvm"
+#iso_storage = "local"
+# The bridge of builds, its VLAN (0 for none) and their pool.
+#bridge = "vmbr0"
+#vlan = 0
+#pool = "imagekit"
+# The VM ids that builds may take, none of them a template's own.
+#build_ids = "9100-9199"
+""".replace("<KEY>", _EXAMPLE_KEY).replace("<DIGEST>", "0123456789abcdef" * 4)
 
 
 def render_starter() -> str:
@@ -107,7 +148,7 @@ def render_value(key: str, value: object) -> str:
             return f'"{value.number}"'
         case StrEnum() | str():
             return json.dumps(value)  # for printable text a TOML basic string is a JSON string
-        case int() if key in ("size", "esp"):
+        case int() if key in ("size", "esp", "memory"):
             return f'"{format_size(value)}"'
         case int() if key == "mode":
             return f'"{value:04o}"'

@@ -23,9 +23,9 @@ class Scope:
     directory: Path
     problems: Problems
 
-    def enter(self, part: str | int) -> "Scope":
-        """Return the scope of a key or an element inside this value."""
-        return Scope((*self.path, part), self.directory, self.problems)
+    def enter(self, *parts: str | int) -> "Scope":
+        """Return the scope of a key or an element inside this value, or of one further in."""
+        return Scope((*self.path, *parts), self.directory, self.problems)
 
 
 Reader = Callable[[Any, Scope], Any]
@@ -44,6 +44,19 @@ def read_boolean(value: object, _scope: Scope) -> bool:
     if not isinstance(value, bool):
         raise Wrong(f"expected true or false, found {name_type(value)}")
     return value
+
+
+def read_count(smallest: int, largest: int) -> Reader:
+    """Return a reader of integers from ``smallest`` to ``largest``."""
+
+    def read(value: object, _scope: Scope) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Wrong(f"expected an integer, found {name_type(value)}")
+        if not smallest <= value <= largest:
+            raise Wrong(f"{name_type(value)} is out of range; it must be {smallest} to {largest}")
+        return value
+
+    return read
 
 
 def read_size(smallest: int, largest: int, *, zero: str = "") -> Reader:

@@ -183,6 +183,11 @@ def _wait(running: Any, deadline: float | None) -> int | None:  # noqa: ANN401 -
             return None
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+    return read_status(running)
+
+
+def read_status(running: Any) -> int:  # noqa: ANN401 - sh has no types
+    """Return the exit status of a process of :func:`start` that has ended, negative for the signal that killed it."""
     try:
         running.wait()
     except Exception as problem:  # sh raises one class for each signal number; only its number matters here

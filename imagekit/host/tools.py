@@ -28,6 +28,7 @@ PACKAGES = {
     "ssh": ("openssh-client", None),
     "ssh-keygen": ("openssh-client", None),
     "git": ("git", "git"),
+    "ansible-playbook": ("ansible-core", "ansible"),
 }
 
 # Root's programs are missing from an ordinary user's PATH on Debian.

@@ -7,13 +7,16 @@ Format: cloud-init's documentation, "NoCloud" (volume id ``cidata`` in either ca
 import io
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.errors import DefinitionInvalid
 
-_LABEL = "CIDATA"
+LABEL = "CIDATA"
+_VOLUME = re.compile(r"[A-Z0-9_]{1,16}")  # 32 characters in ISO 9660, 16 in Joliet
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # 64 characters in Joliet
 # What follows these openings is user-data that cloud-init knows (its documentation, "User data formats").
 _MIME_TYPES = {
     "#cloud-config": "text/cloud-config",
@@ -47,11 +50,24 @@ def make_seed(*, instance_id: str, hostname: str, ssh_keys: Sequence[str], user_
 
 def write_seed(path: Path, seed: Seed) -> None:
     """Write the ISO to ``path``, readable by its owner alone; a crash leaves no half-written ``path``."""
+    write_seed_iso(path, _list_documents(seed))
+
+
+def write_seed_iso(path: Path, files: Mapping[str, bytes], *, label: str = LABEL) -> None:
+    """Write an ISO of ``files``, which all lie in its top directory, to ``path``, readable by its owner alone.
+
+    A crash leaves no half-written ``path``. The names are exact for readers of Rock Ridge and of Joliet. Raises
+    :class:`ValueError` for a name that is no plain file name, or a label that ISO 9660 cannot hold.
+    """
     import pycdlib
 
+    if not _VOLUME.fullmatch(label):
+        raise ValueError(f"not a label: {label!r}")
+    if bad := [name for name in files if not _NAME.fullmatch(name)]:
+        raise ValueError(f"not a file name: {bad[0]!r}")
     iso = pycdlib.PyCdlib()
-    iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=_LABEL)
-    for number, (name, content) in enumerate(_list_documents(seed).items()):
+    iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=label)
+    for number, (name, content) in enumerate(files.items()):
         iso.add_fp(
             io.BytesIO(content),
             len(content),

@@ -1,9 +1,7 @@
 """Open a disk image for checking: read in place, without root, mounts or a copy.
 
-The root filesystem is the one that holds ``/etc/os-release`` or ``/etc/fstab``; where none does, the one with a Nix
-store, as on a NixOS card that never ran. Other filesystems of the disk that its fstab mounts are seen at their places;
-what cannot be read there raises :class:`imagekit.disk.mounts.MountUnreadable`, and the check that looks is not
-observed.
+Other filesystems of the disk that its fstab mounts are seen at their places; what cannot be read there raises
+:class:`imagekit.disk.mounts.MountUnreadable`, and the check that looks is not observed.
 """
 
 import contextlib
@@ -11,25 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.disk.containers.open import Disk, open_disk
+from imagekit.disk.containers.open import open_disk
 from imagekit.disk.fat.filesystem import Fat
 from imagekit.disk.mounts import mount_volumes
-from imagekit.disk.partitions.gpt import NoPartitionTable, PartitionTable
-from imagekit.disk.partitions.table import read_partition_table
-from imagekit.disk.probe import READ_KINDS, FilesystemKind
+from imagekit.disk.system import find_root, read_table
 from imagekit.disk.tree import FileTree
 from imagekit.disk.volume import Volume, open_volumes
-from imagekit.errors import ImageDamaged, ReaderFailed, VerificationFailed
 from imagekit.progress import Progress, silent
 from imagekit.verify.view import View, ViewKind
 
 if TYPE_CHECKING:
     from imagekit.verify.vm_config import VmConfig
-
-_MOST_NAMED = 8
-_SYSTEM = ("/etc/os-release", "/etc/fstab", "/usr/lib/os-release")
-_STORE = ("/nix/store",)
-_READ = "roots on ext2, ext3, ext4 and XFS are read, on a partition, on the whole disk or on linear LVM"
 
 
 @contextlib.contextmanager
@@ -41,9 +31,9 @@ def open_disk_view(path: Path, *, vm_config: "VmConfig | None" = None, progress:
     """
     with contextlib.ExitStack() as opened:
         disk = opened.enter_context(open_disk(path, progress=progress))
-        table = _read_table(disk)
+        table = read_table(disk)
         volumes = opened.enter_context(open_volumes(disk, table))
-        root = _find_root(volumes)
+        root = find_root(volumes)
         esp = next((volume for volume in volumes if _is_esp(volume)), None)
         tree = mount_volumes(root, volumes)
         yield View(
@@ -58,66 +48,6 @@ def open_disk_view(path: Path, *, vm_config: "VmConfig | None" = None, progress:
         )
 
 
-def _read_table(disk: Disk) -> PartitionTable | None:
-    try:
-        return read_partition_table(disk)
-    except NoPartitionTable:
-        return None
-
-
 def _is_esp(volume: Volume) -> bool:
     typed = volume.partition is not None and volume.partition.is_esp
     return typed and isinstance(volume.filesystem, Fat)
-
-
-def _find_root(volumes: tuple[Volume, ...]) -> Volume:
-    """Return the volume with an operating system's files; exactly one may have them."""
-    unread: dict[str, VerificationFailed] = {}
-    roots = _find_holders(volumes, _SYSTEM, unread) or _find_holders(volumes, _STORE, unread)
-    if len(roots) == 1:
-        return roots[0]
-    if len(roots) > 1:
-        devices = " and ".join(volume.device for volume in roots)
-        raise VerificationFailed(
-            f"the disk holds more than one operating system, on {devices}", hint="a template has exactly one"
-        )
-    if damaged := [f"{each.device}: {each.problem}" for each in volumes if each.problem and each.kind in READ_KINDS]:
-        raise ImageDamaged(f"no filesystem with an operating system can be read ({'; '.join(damaged[:3])})")
-    found = [
-        f"{each.device} holds {each.contents}" + (f" ({unread[each.device].message})" if each.device in unread else "")
-        for each in volumes
-    ]
-    if len(found) > _MOST_NAMED:
-        found[_MOST_NAMED:] = [f"and {len(found) - _MOST_NAMED} more"]
-    hints = [problem.hint for problem in unread.values() if problem.hint]
-    raise VerificationFailed(
-        f"no operating system was found on the disk: {'; '.join(found) or 'it has no partitions'}",
-        hint=hints[0] if hints else _explain_kinds(volumes),
-    )
-
-
-def _explain_kinds(volumes: tuple[Volume, ...]) -> str:
-    """Return what to do about a disk on which no root was found."""
-    kinds = {volume.kind for volume in volumes}
-    if FilesystemKind.LUKS in kinds:
-        return "an encrypted volume is never opened; build the template without encryption, clones share its key"
-    if kinds == {FilesystemKind.ISO9660}:
-        return "this is an installation medium, not an installed disk; install from it first"
-    return _READ
-
-
-def _find_holders(
-    volumes: tuple[Volume, ...], paths: tuple[str, ...], unread: dict[str, VerificationFailed]
-) -> list[Volume]:
-    """Return the volumes that hold one of ``paths``; ``unread`` gets those whose reader failed, by device."""
-    holders = []
-    for volume in volumes:
-        if volume.filesystem is None or isinstance(volume.filesystem, Fat):
-            continue
-        try:
-            tree = FileTree(volume.filesystem)
-            if any(tree.lstat(path) is not None for path in paths):
-                holders.append(volume)
-        except ReaderFailed as problem:  # another volume may have what is needed
-            unread[volume.device] = problem
-    return holders

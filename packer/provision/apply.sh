@@ -27,7 +27,7 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
     set -- -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
     if [ -s "$payload/packages" ]; then
-      apt-get --quiet update
+      apt-get --quiet -o Acquire::Languages=none update
       xargs --arg-file "$payload/packages" apt-get --quiet --yes --no-install-recommends "$@" install
     fi
     for deb in "$payload"/debs/*.deb; do
@@ -52,6 +52,7 @@ add_user() {
   fi
 }
 
+grub_before=$(cat /etc/default/grub.d/50-imagekit.cfg 2>/dev/null || true)
 install_packages
 while read -r user; do add_user "$user"; done < "$payload/users"
 # Parents keep the modes that they have; /etc/resolv.conf and its like stay what the running system made them.
@@ -59,4 +60,6 @@ tar --extract --file "$payload/additions.tar" --directory / --no-overwrite-dir
 while read -r unit; do
   if command -v systemctl >/dev/null; then systemctl --quiet enable "$unit"; else rc-update add "${unit%.service}" default; fi
 done < "$payload/units"
-if [ -n "$(find /etc/default/grub.d -name 50-imagekit.cfg 2>/dev/null)" ] && command -v update-grub >/dev/null; then update-grub >/dev/null 2>&1; fi
+if [ "$grub_before" != "$(cat /etc/default/grub.d/50-imagekit.cfg 2>/dev/null || true)" ] && command -v update-grub >/dev/null; then
+  update-grub 2>/dev/null
+fi

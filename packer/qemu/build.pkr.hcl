@@ -18,10 +18,11 @@ build {
   }
 
   provisioner "ansible" {
-    except        = var.playbook == "" ? ["qemu.template"] : []
-    playbook_file = var.playbook
-    user          = var.ssh_username
-    use_proxy     = false
+    except           = var.playbook == "" ? ["qemu.template"] : []
+    playbook_file    = var.playbook
+    user             = var.ssh_username
+    use_proxy        = false
+    ansible_env_vars = var.ansible_config == "" ? [] : ["ANSIBLE_CONFIG=${var.ansible_config}"]
   }
 
   provisioner "shell" {

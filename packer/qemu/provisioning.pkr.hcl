@@ -32,6 +32,12 @@ variable "playbook" {
   default     = ""
 }
 
+variable "ansible_config" {
+  type        = string
+  description = "The ansible.cfg to use; empty for Ansible's own search."
+  default     = ""
+}
+
 variable "scripts" {
   type        = list(string)
   description = "Shell scripts to run as root, in this order."

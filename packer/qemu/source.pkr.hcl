@@ -2,8 +2,6 @@ source "qemu" "template" {
   disk_image   = var.disk_image
   iso_url      = var.image_url
   iso_checksum = var.image_checksum
-  cd_files     = var.seed_files
-  cd_label     = "CIDATA"
 
   accelerator       = var.accelerator
   machine_type      = var.machine_type
@@ -32,14 +30,16 @@ source "qemu" "template" {
     [
       ["-device", "virtio-scsi-pci,id=scsi0"],
       ["-device", "scsi-hd,bus=scsi0.0,drive=drive0,bootindex=1"],
-      ["-device", "scsi-cd,bus=scsi0.0,drive=cdrom0,bootindex=2"],
     ],
-    var.disk_image ? [] : [["-device", "scsi-cd,bus=scsi0.0,drive=cdrom1"]],
+    var.disk_image ? [] : [["-device", "scsi-cd,bus=scsi0.0,drive=cdrom0,bootindex=2"]],
     [
+      ["-blockdev", "driver=raw,node-name=seed,read-only=on,file.driver=file,file.filename=${replace(var.seed_iso, ",", ",,")}"],
+      ["-device", "scsi-cd,bus=scsi0.0,drive=seed"],
       ["-device", "virtio-net-pci,netdev=user.0,romfile="],
       ["-device", "virtio-rng-pci"],
       ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"],
-      ["-serial", "file:${var.serial_log}"],
+      ["-chardev", "file,id=serial,path=${replace(var.serial_log, ",", ",,")}"],
+      ["-serial", "chardev:serial"],
     ],
   )
 

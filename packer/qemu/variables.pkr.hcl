@@ -16,9 +16,9 @@ variable "disk_image" {
   default     = true
 }
 
-variable "seed_files" {
-  type        = list(string)
-  description = "Files of the CIDATA disk: user-data and meta-data for cloud-init, or an installer's answers."
+variable "seed_iso" {
+  type        = string
+  description = "ISO labelled CIDATA: user-data and meta-data for cloud-init, or an installer's answers."
 }
 
 variable "boot_command" {

@@ -85,3 +85,28 @@ def test_images_of_the_project_are_built(program: Program, stand_in: StandIn) ->
     assert program("build", "web", "--promote", "night").output.startswith("web@")
     assert "did you mean" not in program("build", "template", status=3).errors
     assert program("images", "--json").json()["images"][0]["channels"].keys() == {"night"}
+
+
+def test_timings_are_messages(program: Program, stand_in: StandIn) -> None:
+    """``--timings`` says after the build how long each step took; the result stays the reference alone."""
+    said = program("build", "template", "--timings")
+    assert said.output.startswith("template@")
+    table = said.errors[said.errors.index("STEP ") :].splitlines()
+    steps = ["getting ready", "writing the disk", "verifying", "booting two clones", "storing the version", "total"]
+    assert [line.rsplit(maxsplit=2)[0] for line in table[1 : len(steps) + 1]] == steps
+    assert table[len(steps)].endswith("100%")
+
+
+def test_timings_as_a_document(program: Program, stand_in: StandIn) -> None:
+    """With ``--json`` the document has the steps too, and only when they were asked for."""
+    document = program("build", "template", "--timings", "--json").json()
+    assert [step["step"] for step in document["timings"]][-1] == "storing the version"
+    assert all(step["seconds"] >= 0 for step in document["timings"])
+    assert "timings" not in program("build", "template", "--json").json()
+
+
+def test_failed_build_has_timings(program: Program, stand_in: StandIn, tmp_path: Path) -> None:
+    """What took so long is told of a build that failed, too: behind its findings, before the error."""
+    stand_in.disk = make_dirty(stand_in.disk, tmp_path)
+    errors = program("build", "template", "--timings", status=5).errors
+    assert errors.index("fix: ") < errors.index("STEP ") < errors.index("error: template is not fit")

@@ -64,6 +64,75 @@ def test_description_is_the_same_everywhere(tmp_path: Path) -> None:
     assert describe_image(one) != describe_image(two)
 
 
+_PACKER = """
+[images.template]
+builder = "packer"
+[images.template.packer]
+iso = { path = "media/netinst.iso", sha256 = "%s" }
+playbook = "site.yml"
+scripts = ["b.sh", "a.sh"]
+[images.own]
+vm_id = 9001
+builder = "packer"
+[images.own.packer]
+template = "mine"
+only = "qemu.*"
+vars = { z = 1, a = { y = [1, 2.5, true], b = "x" } }
+"""
+
+
+def _make_packer_project(directory: Path) -> Path:
+    (directory / "mine" / "http").mkdir(parents=True)
+    for name in ("site.yml", "a.sh", "b.sh", "mine/build.pkr.hcl", "mine/http/user-data"):
+        (directory / name).write_bytes(b"abc")
+    (directory / "imagekit.toml").write_text(_PACKER % ("AB" * 32))
+    return directory
+
+
+def test_packer_is_described(tmp_path: Path) -> None:
+    """What Packer runs is there as names and digests, a medium with the digest that it must have, variables sorted."""
+    project = read_project(_make_packer_project(tmp_path / "one"))
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    described = describe_image(project.find_image("template"))
+    assert json.loads(json.dumps(described)) == described
+    assert described["packer"] == {
+        "source": None,
+        "disk": None,
+        "iso": {"sha256": "ab" * 32, "path": "netinst.iso", "url": None, "volume": None},
+        "clone": None,
+        "playbook": {"name": "site.yml", "sha256": abc},
+        "scripts": [{"name": "b.sh", "sha256": abc}, {"name": "a.sh", "sha256": abc}],
+        "template": None,
+        "only": "",
+        "variables": {},
+    }
+    own = describe_image(project.find_image("own"))
+    again = describe_image(read_project(_make_packer_project(tmp_path / "two")).find_image("own"))
+    assert json.dumps(own) == json.dumps(again)
+    assert str(tmp_path) not in json.dumps(own)
+    packer = own["packer"]
+    assert isinstance(packer, dict)
+    assert packer["template"]["name"] == "mine"
+    assert json.dumps(packer["variables"]) == '{"a": {"b": "x", "y": [1, 2.5, true]}, "z": 1}'
+    (tmp_path / "one" / "mine" / "http" / "user-data").write_bytes(b"abd")
+    assert describe_image(project.find_image("own")) != again
+
+
+def test_project_shows_packer_as_it_is_on_this_machine(tmp_path: Path) -> None:
+    """The document of a project has whole paths and reads no medium."""
+    directory = _make_packer_project(tmp_path / "one")
+    values = describe_project(read_project(directory))["values"]
+    assert isinstance(values, dict)
+    assert json.loads(json.dumps(values)) == values
+    assert values["images.template.packer.playbook"] == {
+        "value": str(directory / "site.yml"),
+        "origin": "imagekit.toml:6",
+    }
+    assert values["images.template.packer.iso"]["value"]["path"] == str(directory / "media" / "netinst.iso")
+    assert values["images.own.packer.vars"]["value"]["z"] == 1
+    assert values["images.own.packer.vars"]["origin"] == "imagekit.toml:14"
+
+
 def test_file_that_went_away(tmp_path: Path) -> None:
     """A source that is gone since the definition was read is an error with its name."""
     image = read_project(_make_project(tmp_path / "one")).find_image("template")

@@ -6,27 +6,32 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.cluster import Placement
 from imagekit.definition import (
     FileEntry,
     ImageDefinition,
+    PackerBuild,
     SshPolicy,
     User,
     VerifyPolicy,
     read_project,
     render_starter,
 )
+from imagekit.definition.cluster_table import CLUSTER
 from imagekit.definition.model import Base
 from imagekit.definition.parse import TABLES
+from imagekit.definition.read import name_field
 from imagekit.definition.starter import render_value
 
 _REFERENCE = Path(__file__).parent.parent.parent / "docs" / "definition.md"
-_HEADER = re.compile(r"#?\[+images\.template\.?(\w*)\]+")
+_HEADER = re.compile(r"#?\[+(?:images\.template\.?)?(\w*)\]+")
 _SETTING = re.compile(r"#(\w+) = ")
 _NOUNS = {
     "": ImageDefinition,
     "base": Base,
     "ssh": SshPolicy,
     "verify": VerifyPolicy,
+    "packer": PackerBuild,
     "files": FileEntry,
     "users": User,
 }
@@ -45,6 +50,7 @@ def _list_settings() -> list[tuple[str, str]]:
 
 def _uncomment(wanted: set[tuple[str, str]]) -> str:
     """Return the starter with the settings ``wanted`` in force, and the headers of their tables."""
+    builder = "packer" if any(name == "packer" for name, _ in wanted) else "local"
     table, lines = "", []
     for line in render_starter().splitlines():
         if header := _HEADER.fullmatch(line):
@@ -54,13 +60,16 @@ def _uncomment(wanted: set[tuple[str, str]]) -> str:
             line = line[1:]
             if setting.group(1) == "features" and ("promtail", "loki_url") in wanted:
                 line = 'features = ["promtail"]'
+            if setting.group(1) == "builder":
+                line = f'builder = "{builder}"'
         lines.append(line)
     return "\n".join(lines)
 
 
 def _read(directory: Path, text: str) -> ImageDefinition:
-    (directory / "promtail.deb").touch()
-    (directory / "motd.txt").touch()
+    for name in ("promtail.deb", "motd.txt", "site.yml", "provision.sh"):
+        (directory / name).touch()
+    (directory / "packer").mkdir(exist_ok=True)
     (directory / "imagekit.toml").write_text(text)
     return read_project(directory).find_image("template")
 
@@ -70,11 +79,14 @@ def test_starter_means_the_default(tmp_path: Path) -> None:
     image = _read(tmp_path, render_starter())
     assert image == read_project(tmp_path.parent).find_image("template")
     assert image == ImageDefinition("template")
+    assert read_project(tmp_path).cluster is None
 
 
 def test_starter_shows_every_key() -> None:
     """Every key that the parser knows is in the starter once, under its table and with a line that says why."""
-    expected = {(table, key) for table, noun in TABLES.items() for key in noun.keys if table or key not in TABLES}
+    tables = {table: noun for table, noun in TABLES.items() if "." not in table}  # those are shown on one line
+    expected = {(table, key) for table, noun in tables.items() for key in noun.keys if table or key not in TABLES}
+    expected |= {("cluster", key) for key in CLUSTER.keys}
     found = _list_settings()
     assert set(found) == expected
     assert len(found) == len(set(found))
@@ -89,6 +101,19 @@ def test_each_key_can_be_uncommented(tmp_path: Path, table: str, key: str) -> No
     """Removing one '#' leaves a valid file; a value that has a default stays the default."""
     wanted = {(table, key)}
     match table:
+        case "packer":
+            wanted |= {("", "builder")} | ({("packer", "template")} if key in ("only", "vars") else set())
+            if key in ("source", "template"):
+                assert _read(tmp_path, _uncomment(wanted)).packer != PackerBuild()
+                return
+        case "cluster":
+            _read(tmp_path, _uncomment(wanted))
+            cluster = read_project(tmp_path).cluster
+            assert cluster is not None
+            assert list(cluster.origins) == [key]
+            if key in ("storage", "iso_storage", "bridge", "vlan", "build_ids"):  # these are shown with their defaults
+                assert getattr(cluster, key) == getattr(Placement(node=""), key)
+            return
         case "promtail":
             wanted |= {("promtail", "loki_url"), ("promtail", "package"), ("", "features")}
         case "files":
@@ -103,9 +128,11 @@ def test_each_key_can_be_uncommented(tmp_path: Path, table: str, key: str) -> No
     made = getattr(image, table)
     noun = made[0] if isinstance(made, tuple) else made
     defaults = {field.name: field.default for field in fields(noun)}
-    if key not in ("content", "source", "ssh_keys") and defaults[key] is not MISSING:
+    if table == "packer":
+        assert getattr(noun, name_field(key)) != getattr(PackerBuild(), name_field(key))
+    elif key not in ("content", "source", "ssh_keys") and defaults[key] is not MISSING:
         assert getattr(noun, key) == defaults[key]
-    assert getattr(noun, key) is not None
+    assert getattr(noun, name_field(key)) is not None
 
 
 def test_render_value_refuses_nouns() -> None:
@@ -119,7 +146,7 @@ def _read_reference() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     table = ""
     for line in _REFERENCE.read_text().splitlines():
-        if header := re.fullmatch(r"## `\[+images\.NAME\.?(\w*)\]+`", line):
+        if header := re.fullmatch(r"## `\[+(?:images\.NAME\.?)?([\w.]*)\]+`", line):
             table = header.group(1)
         elif row := re.match(r"\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]+\.\s*\|$", line):
             found.setdefault(table, {})[row.group(1)] = row.group(2)
@@ -129,17 +156,19 @@ def _read_reference() -> dict[str, dict[str, str]]:
 def test_reference_documents_every_key() -> None:
     """The reference has each key of the parser's tables and no other."""
     assert {table: set(keys) for table, keys in _read_reference().items()} == {
-        table: set(noun.keys) for table, noun in TABLES.items()
+        table: set(noun.keys) for table, noun in {**TABLES, "cluster": CLUSTER}.items()
     }
 
 
 def test_reference_states_true_defaults() -> None:
     """A default in the reference is the one that the noun has, and what is required has none."""
     for table, keys in _read_reference().items():
+        if table == "cluster" or table.startswith("packer."):
+            continue  # none of these has a default of its own
         for key, cell in keys.items():
             if cell.startswith("`"):
                 noun = _NOUNS[table]
-                made = noun("x") if table not in ("base", "ssh", "verify") else noun()
+                made = noun("x") if table not in ("base", "ssh", "verify", "packer") else noun()
                 assert cell == f"`{render_value(key, getattr(made, key))}`", (table, key)
             else:
                 required = key in TABLES[table].required or (table, key) == ("users", "ssh_keys")

@@ -1,4 +1,4 @@
-"""Settings: flag before variable before file before default, each with its origin."""
+"""Places and habits: flag before variable before file before default, each with its origin."""
 
 import os
 from pathlib import Path
@@ -31,10 +31,19 @@ def test_defaults_follow_xdg() -> None:
     assert settings.state == Path(os.environ["XDG_STATE_HOME"]) / "imagekit"
     assert settings.clones == settings.state / "clones"
     assert settings.accelerator is AcceleratorChoice.AUTO
-    assert settings.mke2fs is None
+    assert settings.mke2fs is settings.packer is settings.packer_plugins is None
     assert settings.boot_timeout == 0
     assert set(settings.origins.values()) == {"default"}
-    assert list(settings.origins) == ["store", "cache", "state", "accelerator", "mke2fs", "boot_timeout"]
+    assert list(settings.origins) == [
+        "store",
+        "cache",
+        "state",
+        "accelerator",
+        "mke2fs",
+        "boot_timeout",
+        "packer",
+        "packer_plugins",
+    ]
 
 
 @pytest.mark.parametrize("value", [None, "", "relative/path"])
@@ -70,7 +79,7 @@ def test_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_every_setting_from_every_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each setting can be given in each of the three places and means the same there."""
-    program = tmp_path / "mke2fs"
+    program = tmp_path / "a program"
     program.touch(mode=0o755)
     given = {
         "store": "/s",
@@ -79,6 +88,8 @@ def test_every_setting_from_every_source(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "accelerator": "tcg",
         "mke2fs": str(program),
         "boot_timeout": "90",
+        "packer": str(program),
+        "packer_plugins": "/p",
     }
     flags = read_settings(given)
     for name, value in given.items():
@@ -86,19 +97,36 @@ def test_every_setting_from_every_source(monkeypatch: pytest.MonkeyPatch, tmp_pa
     variables = read_settings({})
     for name in given:
         monkeypatch.delenv(name_variable(name))
-    _write(
-        "".join(f'{name} = "{value}"\n' for name, value in given.items() if name != "boot_timeout") + "boot_timeout=90"
-    )
+    written = {name: value for name, value in given.items() if name != "boot_timeout"}
+    _write("".join(f'{name} = "{value}"\n' for name, value in written.items()) + "boot_timeout=90")
     file = read_settings({})
     for settings in (flags, variables, file):
         assert (settings.store, settings.cache, settings.state) == (Path("/s"), Path("/c"), Path("/t"))
         assert settings.accelerator is AcceleratorChoice.TCG
         assert settings.mke2fs == program
         assert settings.boot_timeout == 90
+        assert (settings.packer, settings.packer_plugins) == (program, Path("/p"))
         assert "default" not in settings.origins.values()
     assert list(flags.origins.values()) == [name_flag(name) for name in given]
     assert list(variables.origins.values()) == [name_variable(name) for name in given]
-    assert list(file.origins.values()) == [f"settings.toml:{line}" for line in range(1, 7)]
+    lines = {name: f"settings.toml:{line}" for line, name in enumerate((*written, "boot_timeout"), 1)}
+    assert dict(file.origins) == lines
+
+
+def test_packers_own_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """PACKER_PLUGIN_PATH names the plugins as it does for Packer, and is weaker than imagekit's own variable."""
+    _write('packer_plugins = "/from/file"\n')
+    monkeypatch.setenv("PACKER_PLUGIN_PATH", "/from/packer")
+    assert read_settings({}).packer_plugins == Path("/from/packer")
+    assert read_settings({}).origins["packer_plugins"] == "PACKER_PLUGIN_PATH"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PACKER_PLUGIN_PATH", "plugins")
+    assert read_settings({}).packer_plugins == tmp_path / "plugins"
+    monkeypatch.setenv("IMAGEKIT_PACKER_PLUGINS", "/from/imagekit")
+    assert read_settings({}).packer_plugins == Path("/from/imagekit")
+    monkeypatch.setenv("PACKER_PLUGIN_PATH", "")
+    monkeypatch.delenv("IMAGEKIT_PACKER_PLUGINS")
+    assert read_settings({}).packer_plugins == Path("/from/file")
 
 
 def test_home_directory_is_expanded() -> None:
@@ -111,7 +139,10 @@ def test_home_directory_is_expanded() -> None:
     ("line", "said"),
     [
         ('stor = "/x"', "stor: unknown key; did you mean 'store'?"),
-        ("zzz = 1", "zzz: unknown key; known here: accelerator, boot_timeout, cache, mke2fs, state, store"),
+        (
+            "zzz = 1",
+            "zzz: unknown key; known here: accelerator, boot_timeout, cache, cluster, mke2fs, packer, packer_plugins",
+        ),
         ("store = 1", "store: expected a string, found the integer 1"),
         ('store = "relative"', "store: 'relative' is not an absolute path"),
         ('store = "/a\\u0000b"', "store: '/a\\x00b' is not an absolute path"),
@@ -119,6 +150,10 @@ def test_home_directory_is_expanded() -> None:
         ('accelerator = "kvn"', "accelerator: 'kvn' is not one of auto, kvm, hvf, tcg; did you mean 'kvm'?"),
         ("accelerator = true", "accelerator: expected a string, found the boolean true"),
         ('mke2fs = "/nonexistent/mke2fs"', "mke2fs: '/nonexistent/mke2fs' is not a program that can be run"),
+        ('packer = "packer"', "packer: 'packer' is not an absolute path"),
+        ('packer_plugins = "plugins"', "packer_plugins: 'plugins' is not an absolute path"),
+        ("cluster = 1", "cluster: expected a table, found the integer 1"),
+        ('cluster = { nod = "pve1" }', "cluster.nod: unknown key; did you mean 'node'?"),
         ('mke2fs = "/"', "mke2fs: '/' is not a program that can be run"),
         ("boot_timeout = -1", "boot_timeout: the integer -1 is out of range; it must be 0 (automatic) to 86400"),
         ("boot_timeout = 1.5", "boot_timeout: expected whole seconds, found the float 1.5"),
