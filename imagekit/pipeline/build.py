@@ -58,11 +58,13 @@ def build_image(
     """
     from imagekit.build import open_workspace
     from imagekit.definition import change_builder
+    from imagekit.verify.catalogue import require_known
 
     definition = project.find_image(name)
     if options.builder is not None:
         definition = change_builder(definition, options.builder)
     _require_channel(definition, options.promote_to)
+    require_known(make_policy(definition))  # a check that there is not shall not be found after the build
     builder = _open_builder(definition, project, settings, options, progress)
     boot_test = options.boot_test and definition.boot_test and not builder.on_cluster
     if boot_test:  # a missing emulator shall not be found after the build

@@ -111,9 +111,12 @@ def open_packer(
     from imagekit.build.packer.choose import choose_road
     from imagekit.build.packer.session import Session
     from imagekit.build.packer.tool import find_packer
+    from imagekit.definition import Builder, change_builder
 
     cluster = read_cluster(project.cluster, (image.vm_id for image in project.images.values()))
     road = choose_road(definition, has_cluster=cluster is not None)
+    if road.source is not None:  # what contradicts it could not be told before
+        definition = change_builder(definition, Builder.PACKER, road.source)
     where = road.source.value if road.source is not None else "its template's own source"
     progress(Event("choosing how to build", note=f"Packer builds with {where}: {road.why}"))
     session = Session(

@@ -43,6 +43,9 @@ _CLUSTER: tuple[tuple[str, str, str], ...] = (
      "a task on the cluster failed ({0})", "read the task's log in the web interface"),
     (r"\b(?:595|596|597|500|501|502|503|504) [^\n]{1,200}", "the cluster answered with an error ({0})",
      "read the task's log in the web interface"),
+    (r"Error (?:creating|cloning|converting|updating|starting) (?:VM|template)[^\n(]{0,300}",
+     "the cluster refused a step of the build ({0})",
+     "`imagekit doctor --cluster` looks at what a build needs; the task's log is in the web interface"),
 )  # fmt: skip
 _COMPILED = tuple((re.compile(pattern), what, hint) for pattern, what, hint in _CLUSTER)
 # How an SSH attempt in Packer's log ended → what that means, the one that got farthest first.
