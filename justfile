@@ -43,3 +43,7 @@ benchmark name:
 # The reference of the checks, written anew from the checks.
 checks:
     .venv/bin/imagekit verify --list-checks --format markdown > docs/checks.md
+
+# The reference of the Packer lint's rules, written anew from the rules.
+packer-lint:
+    .venv/bin/python -c 'from imagekit.build.packer.lint import render_rules; print(render_rules(), end="")' > docs/packer-lint.md

@@ -121,6 +121,7 @@ class Cluster:
         else:
             self.clock_difference = remote - time.time()
         if 300 <= response.status_code < 400:  # a token is never carried to where a redirection points
+            response.close()
             raise explain_answer("the request", response.status_code, "", {}, token_id=self.access.token_id)
 
 

@@ -62,7 +62,7 @@ def require_cluster(cluster: Cluster, need: Need) -> Chosen:
     """Look at everything and return what the build shall use; raises :class:`ClusterUnfit` with every obstacle."""
     abilities, node, vm_id, clone = _survey(cluster, need)
     problems = [
-        f"{one.subject}: {one.found}" + (f" ({one.note})" if one.note else "")
+        f"{one.subject}: {one.found}" + (f" ({'; '.join(one.note.splitlines())})" if one.note else "")
         for one in abilities if one.required and not one.ok
     ]  # fmt: skip
     if problems or not node or vm_id is None:
@@ -164,15 +164,16 @@ def _examine_rights(
         if not lacking:
             found.append(Ability(f"rights on {path}", ok=True, found=f"all {len(rights)}"))
             continue
-        losses = dict.fromkeys(right.loss for right in lacking)
-        seen = "; ".join(f"{_list_privileges(lacking, loss)} ({loss})" for loss in losses)
         where = " and ".join(sorted({right.path for right in lacking}))
-        note = f"needed on {where}; as root on a node: {explain_grant(needed, path, token)}"
-        found.append(Ability(f"rights on {path}", ok=False, found=f"missing: {seen}", note=note))
+        losses = dict.fromkeys(right.loss for right in lacking)
+        without = [f"without {_list_privileges(lacking, loss)}: {loss}" for loss in losses]
+        note = "\n".join((f"needed on {where}", *without, f"to grant: {explain_grant(needed, path, token)}"))
+        seen = f"missing {', '.join(' or '.join(right.privileges) for right in lacking)}"
+        found.append(Ability(f"rights on {path}", ok=False, found=seen, note=note))
 
 
 def _list_privileges(rights: Sequence[Right], loss: str) -> str:
-    """Return the privileges whose lack has this consequence."""
+    """Return the privileges whose lack shows so."""
     return ", ".join(" or ".join(right.privileges) for right in rights if right.loss == loss)
 
 

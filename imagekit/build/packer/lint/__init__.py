@@ -1,6 +1,6 @@
 """The lint of Packer templates: every mistake that ``packer validate`` lets through, told before minutes are spent."""
 
-from imagekit.build.packer.lint.judge import format_mistake, lint_template, list_rules, refuse_errors, render_rules
+from imagekit.build.packer.lint.judge import format_mistake, lint_template, list_rules, render_rules
 from imagekit.build.packer.lint.rule import Level, Mistake, Rule
 
-__all__ = ["Level", "Mistake", "Rule", "format_mistake", "lint_template", "list_rules", "refuse_errors", "render_rules"]
+__all__ = ["Level", "Mistake", "Rule", "format_mistake", "lint_template", "list_rules", "render_rules"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from imagekit.build.packer.lint.media import list_isos
 from imagekit.build.packer.lint.rule import ANY, ISO, PROXMOX, Case, Finding, Level, Rule, Subject
 from imagekit.build.packer.values import Block
 
@@ -47,7 +48,7 @@ def find_no_drive(case: Case) -> Iterator[Finding]:
 def _list_seeds(case: Case) -> Iterator[tuple[Block, str, Mapping[str, object]]]:
     """Yield what is put on a CD or served to the guest."""
     places = [(case.block, name) for name in ("cd_content", "http_content")]
-    places += [(b, "cd_content") for kind in ("boot_iso", "additional_iso_files") for b in case.block.list_blocks(kind)]
+    places += [(block, "cd_content") for block in list_isos(case)]
     for block, name in places:
         content = block.get(name)
         if isinstance(content, Mapping):
@@ -94,14 +95,23 @@ def find_missing_meta_data(case: Case) -> Iterator[Finding]:
             yield case.at(block, name, "user-data without meta-data")
 
 
+def _list_seed_discs(case: Case) -> Iterator[tuple[Block, str]]:
+    """Yield the blocks that make a CD with user-data on it, and the setting that says so."""
+    for block in (case.block, *list_isos(case)):
+        content = block.get("cd_content")
+        if isinstance(content, Mapping) and "user-data" in {path.lstrip("/") for path in content}:
+            yield block, "cd_content"
+        elif "user-data" in {text.rsplit("/", 1)[-1] for text in block.read_texts("cd_files") or ()}:
+            yield block, "cd_files"
+
+
 def find_wrong_labels(case: Case) -> Iterator[Finding]:
     """Yield seeds on a CD that nobody looks for."""
-    for block, name, content in _list_seeds(case):
-        if name == "cd_content" and "user-data" in {path.lstrip("/") for path in content}:
-            label = block.read_text("cd_label", "packer")
-            if label is not None and label not in _LABELS:
-                said = case.tell(block, "cd_label") if block.has("cd_label") else "left out, so it is 'packer'"
-                yield case.at(block, "cd_label" if block.has("cd_label") else name, f"cd_label {said}")
+    for block, name in _list_seed_discs(case):
+        label = block.read_text("cd_label", "packer")
+        if label is not None and label not in _LABELS:
+            said = case.tell(block, "cd_label") if block.has("cd_label") else "left out, so it is 'packer'"
+            yield case.at(block, "cd_label" if block.has("cd_label") else name, f"cd_label {said}")
 
 
 RULES = (

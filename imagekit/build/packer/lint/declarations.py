@@ -106,11 +106,12 @@ def find_idle_sources(case: Case) -> Iterator[Finding]:
 RULES = (
     Rule(
         "only-names-nothing", Level.ERROR, Subject.PLUGINS, TEMPLATE, find_empty_only,
-        "Packer builds nothing and calls that a success", "the name of a build, as TYPE.NAME",
+        "Packer validates it without a word and then ends: no builds to run", "the name of a build, as TYPE.NAME",
     ),
     Rule(
         "no-build", Level.ERROR, Subject.PLUGINS, TEMPLATE, find_no_build,
-        "Packer builds nothing", 'add build { sources = ["source.TYPE.NAME"] }',
+        "Packer validates it without a word and then ends: missing build block",
+        'add build { sources = ["source.TYPE.NAME"] }',
     ),
     Rule(
         "idle-source", Level.WARNING, Subject.PLUGINS, TEMPLATE, find_idle_sources,

@@ -51,6 +51,10 @@ _ALL = (
         "boot order and cloud-init drive depend on a bus that nobody wrote down", 'type = "scsi"',
     ),
     Default(
+        "disk-size-default", Subject.DISKS, PROXMOX, "disks", "disk_size", "20G",
+        "every clone gets a disk of a size that nobody chose, and a disk only ever grows", 'disk_size = "32G"',
+    ),
+    Default(
         "nic-model-default", Subject.NETWORK, PROXMOX, "network_adapters", "model", "e1000",
         "an emulated card: slow, and it costs the host a core under load", 'model = "virtio"',
     ),

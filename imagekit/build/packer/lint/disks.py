@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from imagekit.build.packer.lint.rule import ISO, PROXMOX, Case, Finding, Level, Rule, Subject
 
+_BUSES = ("ide", "sata", "scsi", "virtio")
 # The plugin reads a whole number and takes the last character for the unit, K, M, G or T; anything else is a size of 0.
 _SIZE = re.compile(r"[1-9]\d*[KMGT]")
 
@@ -36,7 +37,7 @@ def find_idle_io_threads(case: Case) -> Iterator[Finding]:
     for block in case.block.list_blocks("disks"):
         kind = block.read_text("type", "scsi")
         fits = kind == "virtio" or (kind == "scsi" and controller == "virtio-scsi-single")
-        if block.read_flag("io_thread") is True and kind is not None and controller is not None and not fits:
+        if block.read_flag("io_thread") is True and kind in _BUSES and controller is not None and not fits:
             yield case.at(block, "io_thread", f"io_thread on {kind} with scsi_controller {controller}")
 
 

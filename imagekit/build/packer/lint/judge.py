@@ -1,10 +1,11 @@
 """Every rule over a template, and the rules as the page that documents them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from imagekit.build.packer.lint import (
     boot_command,
+    boot_order,
     choices,
     cloud_init,
     credentials,
@@ -25,13 +26,12 @@ from imagekit.build.packer.lint.declarations import matches_only
 from imagekit.build.packer.lint.rule import ANY, CLONE, ISO, QEMU, Case, Level, Mistake, Rule, Subject
 from imagekit.build.packer.template import Source, Template, read_template
 from imagekit.build.packer.values import Block
-from imagekit.errors import DefinitionInvalid
 
 _RULES: tuple[Rule, ...] = tuple(
     rule
     for module in (
         structure, declarations, credentials, identity, firmware, hardware, disks, media, cloud_init, network, timing,
-        boot_command, qemu, qemu_args, choices, defaults,
+        boot_command, boot_order, qemu, qemu_args, choices, defaults,
     )
     for rule in module.RULES
 )  # fmt: skip
@@ -84,16 +84,6 @@ def _list_cases(template: Template, values: Mapping[str, object], only: str, vm_
     for source in template.builds if template.build_blocks else template.sources:
         if source.kind in ANY and (not only or matches_only(only, source.full_name)):
             yield Case(template, source, only, vm_ids, values)
-
-
-def refuse_errors(directory: Path, mistakes: Sequence[Mistake]) -> None:
-    """Raise :class:`DefinitionInvalid` with every error among ``mistakes``, if there is one."""
-    errors = [mistake for mistake in mistakes if mistake.level is Level.ERROR]
-    if errors:
-        count = "a mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
-        raise DefinitionInvalid(
-            f"the Packer template in {directory} has {count}", problems=[format_mistake(error) for error in errors]
-        )
 
 
 def format_mistake(mistake: Mistake) -> str:

@@ -14,14 +14,15 @@ _SLOTS = {"ide": 4, "sata": 6, "scsi": 31}
 _DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 
 
-def _list_isos(case: Case) -> Iterator[Block]:
+def list_isos(case: Case) -> Iterator[Block]:
+    """Yield every block about an ISO, the one to boot first."""
     for kind in _BLOCKS:
         yield from case.block.list_blocks(kind)
 
 
 def find_mounted_isos(case: Case) -> Iterator[Finding]:
     """Yield ISOs that are not taken out again."""
-    for block in _list_isos(case):
+    for block in list_isos(case):
         if block.read_flag("unmount", False) is False:
             yield case.at(block, "unmount", f"unmount {case.tell(block, 'unmount')}")
     old = any(case.block.has(name) for name in ("iso_file", "iso_url"))
@@ -29,7 +30,7 @@ def find_mounted_isos(case: Case) -> Iterator[Finding]:
         yield case.at(case.block, "unmount_iso", f"unmount_iso {case.tell(case.block, 'unmount_iso')}")
 
 
-def _read_slot(block: Block) -> tuple[str, int | None] | None:
+def read_slot(block: Block) -> tuple[str, int | None] | None:
     """Return bus and index of an ISO, ``None`` when they are not known; the index is ``None`` when the plugin picks."""
     device = re.fullmatch(r"(ide|sata|scsi)(\d{1,3})", block.read_text("device", "") or "")
     if device:  # the old field wins over the two new ones
@@ -49,8 +50,8 @@ def find_clashing_isos(case: Case) -> Iterator[Finding]:
         kind = disk.read_text("type", "scsi")
         disks[kind or ""] = disks.get(kind or "", 0) + 1
     taken: set[tuple[str, int]] = set()
-    for block in _list_isos(case):
-        slot = _read_slot(block)
+    for block in list_isos(case):
+        slot = read_slot(block)
         bus, index = slot if slot is not None else ("", None)
         if index is None:
             continue
@@ -66,7 +67,7 @@ def find_clashing_isos(case: Case) -> Iterator[Finding]:
 
 def find_strange_volumes(case: Case) -> Iterator[Finding]:
     """Yield names of ISOs that are no volume of a storage."""
-    for block in (case.block, *_list_isos(case)):
+    for block in (case.block, *list_isos(case)):
         text = block.read_text("iso_file")
         if text is not None and not _VOLUME.fullmatch(text):
             yield case.at(block, "iso_file")
@@ -74,7 +75,7 @@ def find_strange_volumes(case: Case) -> Iterator[Finding]:
 
 def find_strange_checksums(case: Case) -> Iterator[Finding]:
     """Yield checksums that cannot match anything."""
-    for block in (case.block, *_list_isos(case)):
+    for block in (case.block, *list_isos(case)):
         text = block.read_text("iso_checksum")
         if text is None or text == "none" or text.startswith("file:"):
             continue
@@ -90,7 +91,7 @@ def find_strange_checksums(case: Case) -> Iterator[Finding]:
 
 def find_unchecked_downloads(case: Case) -> Iterator[Finding]:
     """Yield downloads that nobody checks."""
-    for block in (case.block, *_list_isos(case)):
+    for block in (case.block, *list_isos(case)):
         url = block.read_text("iso_url", "") or ""
         if block.read_text("iso_checksum") == "none" and re.match(r"(?i)(https?|ftp)://", url):
             yield case.at(block, "iso_checksum")
@@ -98,7 +99,7 @@ def find_unchecked_downloads(case: Case) -> Iterator[Finding]:
 
 def find_missing_files(case: Case) -> Iterator[Finding]:
     """Yield files for a CD that are not there; a path is looked for from here and from the template's directory."""
-    for block in (case.block, *_list_isos(case)):
+    for block in (case.block, *list_isos(case)):
         for text in block.read_texts("cd_files") or ():
             places = (Path.cwd(), case.template.directory)
             if text and not any(_is_there(place, text) for place in places):
@@ -117,9 +118,10 @@ def _is_there(place: Path, text: str) -> bool:
 
 def find_unlabelled_discs(case: Case) -> Iterator[Finding]:
     """Yield CDs of files whose label is the plugin's default."""
-    for block in (case.block, *_list_isos(case)):
+    for block in (case.block, *list_isos(case)):
         content = block.get("cd_content")
-        seeds = isinstance(content, Mapping) and "user-data" in content  # rule seed-label is about those
+        names = [text.rsplit("/", 1)[-1] for text in block.read_texts("cd_files") or ()]
+        seeds = "user-data" in names or (isinstance(content, Mapping) and "user-data" in content)  # rule seed-label
         if (block.has("cd_files") or block.has("cd_content")) and block.lacks("cd_label") and not seeds:
             yield case.at(block, "cd_content" if block.has("cd_content") else "cd_files", "cd_label left out")
 

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from imagekit.build.packer.lint.rule import ANY, CLONE, ISO, PROXMOX, Case, Finding, Level, Rule, Subject
+from imagekit.build.packer.lint.rule import CLONE, ISO, PROXMOX, Case, Finding, Level, Rule, Subject
 
 _MAC = re.compile(r"[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}")
 _WORDS = ("dhcp", "auto", "manual")
@@ -87,7 +87,7 @@ RULES = (
         'ip = "192.0.2.10/24" with a gateway in that network, or "dhcp"',
     ),
     Rule(
-        "http-server", Level.WARNING, Subject.NETWORK, ANY, find_served_files,
+        "http-server", Level.WARNING, Subject.NETWORK, PROXMOX, find_served_files,
         "the guest must reach this machine: another network, a firewall or a VPN and it waits for ever",
         "put the files on a CD: cd_content with cd_label",
     ),

@@ -116,7 +116,6 @@ _NEEDED = {
 }  # fmt: skip
 _NEEDED_ON_PROXMOX = (
     ("disks", ("storage_pool",)),
-    ("disks", ("disk_size",)),
     ("boot_iso", ("iso_file", "iso_url", "iso_urls", "cd_files", "cd_content")),
     ("additional_iso_files", ("iso_file", "iso_url", "iso_urls", "cd_files", "cd_content")),
     ("tpm_config", ("tpm_storage_pool",)),
@@ -201,7 +200,7 @@ RULES = (
     ),
     Rule(
         "deprecated-field", Level.WARNING, Subject.FIELDS, ANY, find_deprecated_fields,
-        "the next major release of the plugin refuses it", "write the field that replaced it",
+        "a later release of the plugin refuses it", "write the field that replaced it",
     ),
     Rule(
         "field-of-later-plugin", Level.ERROR, Subject.FIELDS, PROXMOX, find_later_fields,

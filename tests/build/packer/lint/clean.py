@@ -127,6 +127,7 @@ source "proxmox-iso" "template" {
     iso_checksum = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     unmount      = true
   }
+  boot         = "order=scsi0;sata1;net0"
   boot_wait    = "5s"
   boot_command = ["<esc><wait5><leftCtrlOn>x<leftCtrlOff>", "auto<aOn><aOff><enter><wait1m30s>"]
 """

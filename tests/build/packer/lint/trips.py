@@ -139,13 +139,15 @@ _MACHINE = (
     _omit("serial-missing", "iso", '  serials              = ["socket"]\n'),
     Trip("serial-missing", "iso", '"serial0"', '"serial1"'),
     Trip("agent-off", "iso", "qemu_agent           = true", "qemu_agent           = false"),
+    Trip("boot-order", "iso", "order=scsi0", "order=virtio0"),
+    Trip("boot-order", "iso", "sata1;", "ide2;"),
     Trip("disk-size", "iso", '"32G"', '"10 gigs"'),
     Trip("disk-size", "iso", '"32G"', '"32"'),
     Trip("disk-size", "iso", '"32G"', '"32g"'),
     Trip("disk-size", "clone", '"32G"', '"1.5T"'),
-    _omit("disk-missing", "iso", _DISK),
+    _omit("disk-missing", "iso", _DISK, "boot-order"),
     Trip("disk-on-emulated-bus", "iso", '    type         = "scsi"\n    disk_size', '    type = "sata"\n    disk_size',
-         kin=("io-thread",)),
+         kin=("io-thread", "boot-order")),
     Trip("io-thread", "iso", '"virtio-scsi-single"', '"virtio-scsi-pci"'),
 )  # fmt: skip
 
@@ -156,7 +158,8 @@ _MEDIA = (
     Trip("iso-unmount", "iso", _BOOT_ISO, '  iso_file = "local:iso/a.iso"\n', kin=("deprecated-field",)),
     Trip("iso-index", "iso", "    index            = 5", "    index            = 0"),
     Trip("iso-index", "iso", "    index            = 5", "    index            = 31"),
-    Trip("iso-index", "iso", '    type         = "sata"\n    index        = "1"', '    type = "scsi"\n    index = 5'),
+    Trip("iso-index", "iso", '    type         = "sata"\n    index        = "1"', '    type = "scsi"\n    index = 5',
+         kin=("boot-order",)),
     Trip("iso-file", "iso", '"local:iso/debian-13.iso"', '"debian-13.iso"'),
     Trip("iso-file", "iso", '"local:iso/debian-13.iso"', '"local:iso/debian-13"'),
     Trip("checksum-form", "iso", _DIGEST, _DIGEST[:-1]),
@@ -182,10 +185,12 @@ _MEDIA = (
     _omit("meta-data-missing", "iso", '      "meta-data" = ""\n'),
     _omit("seed-label", "iso", '    cd_label         = "cidata"\n'),
     Trip("seed-label", "qemu", '"cidata"', '"cidatta"'),
+    Trip("seed-label", "qemu", f'  cd_label = "cidata"\n{_QEMU_CONTENT}', '  cd_files = ["seed/user-data"]\n',
+         kin=("cd-file-missing",)),
 )  # fmt: skip
 
 _RUN = (
-    _omit("nic-missing", "iso", _NIC),
+    _omit("nic-missing", "iso", _NIC, "boot-order"),
     Trip("vlan-tag", "iso", '"20"', '"5000"'),
     Trip("vlan-tag", "iso", '"20"', '"lan"'),
     Trip("mac-form", "iso", '    model    = "virtio"', '    mac_address = "01:02:03:04:05:06"\n    model = "virtio"'),
@@ -246,8 +251,7 @@ _CHOICES = (
     Trip("vga-value", "iso", '"serial0"', '"serial"'),
     Trip("rng-source-value", "iso", '"/dev/urandom"', '"/dev/rnd"'),
     Trip("scsi-controller-value", "iso", '"virtio-scsi-single"', '"virtio-scsi-singel"', kin=("io-thread",)),
-    Trip("disk-type-value", "iso", 'type         = "scsi"\n    disk_size', 'type = "scsci"\n    disk_size',
-         kin=("io-thread",)),
+    Trip("disk-type-value", "iso", 'type         = "scsi"\n    disk_size', 'type = "scsci"\n    disk_size'),
     Trip("disk-format-value", "iso", '"raw"', '"qcow3"'),
     Trip("disk-cache-value", "iso", '"none"', '"writeback2"'),
     Trip("disk-asyncio-value", "iso", "    discard ", '    asyncio = "iouring"\n    discard '),
@@ -268,6 +272,7 @@ _CHOICES = (
     _omit("memory-default", "qemu", "  memory            = 2048\n"),
     _omit("scsi-controller-default", "iso", '  scsi_controller      = "virtio-scsi-single"\n', "io-thread"),
     Trip("disk-type-default", "iso", 'type         = "scsi"\n    disk_size', "disk_size"),
+    _omit("disk-size-default", "iso", '    disk_size    = "32G"\n'),
     _omit("nic-model-default", "iso", '    model    = "virtio"\n'),
 )  # fmt: skip
 
