@@ -10,7 +10,6 @@ from imagekit.cluster.leftovers import Leftover, LeftoverKind, name_seed
 from imagekit.cluster.removal import remove_leftover
 from imagekit.cluster.tasks import wait_for_task
 from imagekit.errors import ImagekitError
-from imagekit.errors import ImagekitError
 from imagekit.progress import Progress, silent
 
 _SECONDS: Final = 300.0
@@ -21,7 +20,7 @@ def name_seed_volume(storage: str, build_id: str) -> str:
     return f"{storage}:iso/{name_seed(build_id)}"
 
 
-@contextlib.contextmanager
+@contextmanager
 def upload_seed(
     cluster: Cluster, node: str, storage: str, seed: Path, build_id: str, progress: Progress = silent
 ) -> Iterator[str]:

@@ -52,8 +52,8 @@ def test_seed_that_a_machine_uses_stays(cluster: Cluster, pve: Any, seed: Path) 
 
 def test_failure_is_told_before_a_seed_that_stays(cluster: Cluster, pve: Any, seed: Path) -> None:
     """A build that fails and leaves its machine running ends with its own error, not with the seed's."""
+    pve.add_vm(9100, node="pve1", name="build-x", config={"sata1": f"{_VOLUME},media=cdrom"})
     with pytest.raises(ToolFailed, match="provisioning"), upload_seed(cluster, "pve1", "local", seed, _BUILD):
-        pve.add_vm(9100, node="pve1", name="build-x", config={"sata1": f"{_VOLUME},media=cdrom"})
         raise ToolFailed("provisioning failed")
     assert _list_volumes(pve) == {_VOLUME}
 

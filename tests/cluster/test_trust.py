@@ -43,5 +43,5 @@ def test_pinned_certificate_is_fetched_and_compared(pve: Any, tmp_path: Path) ->
 def test_silence_is_told(tmp_path: Path) -> None:
     """A port where nobody listens is named."""
     pinned = Tls(TlsKind.FINGERPRINT, fingerprint="0" * 64)
-    with pytest.raises(Unreachable, match="127.0.0.1:1"):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
         write_trust(_make_access("https://127.0.0.1:1", pinned), tmp_path / "x.pem")
