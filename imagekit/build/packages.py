@@ -39,9 +39,10 @@ _ALPINE_FEATURES: dict[Feature, tuple[str, ...]] = {
 }
 
 # What a disk that somebody else made may lack and every clone needs.
+_CLONE_APT = ("cloud-init", "cloud-guest-utils", "qemu-guest-agent", "openssh-server", "unattended-upgrades")
 _CLONE = {
-    Distribution.DEBIAN: ("cloud-init", "cloud-guest-utils", "qemu-guest-agent", "openssh-server", "unattended-upgrades"),
-    Distribution.UBUNTU: ("cloud-init", "cloud-guest-utils", "qemu-guest-agent", "openssh-server", "unattended-upgrades"),
+    Distribution.DEBIAN: _CLONE_APT,
+    Distribution.UBUNTU: _CLONE_APT,
     Distribution.ALPINE: ("cloud-init", "cloud-utils-growpart", "e2fsprogs-extra", "qemu-guest-agent", "openssh"),
 }
 

@@ -95,8 +95,8 @@ source "proxmox-iso" "template" {
   boot_command = var.boot_command
   boot_wait    = var.boot_wait
 
-  # A key every 5 ms, the plugin's own pace, is faster than firmware reads its keyboard.
-  boot_key_interval = "50ms"
+  # A key every 5 ms, which is the pace of the plugin, is faster than firmware reads its keyboard.
+  boot_key_interval = "100ms"
 
   communicator              = "ssh"
   ssh_username              = var.ssh_username

@@ -34,7 +34,7 @@ source "qemu" "template" {
     var.disk_image ? [] : [["-device", "scsi-cd,bus=scsi0.0,drive=cdrom0,bootindex=2"]],
     [
       ["-blockdev", "driver=raw,node-name=seed,read-only=on,file.driver=file,file.filename=${replace(var.seed_iso, ",", ",,")}"],
-      ["-device", "scsi-cd,bus=scsi0.0,drive=seed"],
+      ["-device", "scsi-cd,bus=scsi0.0,drive=seed,bootindex=3"],
       ["-device", "virtio-net-pci,netdev=user.0,romfile="],
       ["-device", "virtio-rng-pci"],
       ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"],

@@ -6,7 +6,7 @@ import pytest
 
 from imagekit.cluster.api import Cluster
 from imagekit.cluster.failures import Missing, NoPermission
-from imagekit.cluster.template import find_vm, read_template_config
+from imagekit.cluster.template import find_vm, keep_packages, label_template, read_template_config
 
 
 def test_config(cluster: Cluster, pve: Any) -> None:
@@ -34,3 +34,13 @@ def test_hidden_vm(cluster: Cluster, pve: Any) -> None:
     pve.grant("packer@pve", "/vms/101", "VM.Audit")
     with pytest.raises(NoPermission, match=r"VM\.Audit on /vms/9100"):
         find_vm(cluster, 9100)
+
+
+def test_finished_template(cluster: Cluster, pve: Any) -> None:
+    """A finished template loses the marks of its build, and its clones upgrade nothing by themselves."""
+    pve.add_vm(9100, node="pve1", name="template", config={"tags": "ik-b-0123456789ab;imagekit-build"})
+    label_template(cluster, "pve1", 9100, ("imagekit", "ik-template"))
+    keep_packages(cluster, "pve1", 9100)
+    config = read_template_config(cluster, "pve1", 9100)
+    assert set(str(config["tags"]).split(";")) == {"imagekit", "ik-template"}
+    assert str(config["ciupgrade"]) == "0"

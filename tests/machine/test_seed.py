@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from imagekit.errors import DefinitionInvalid
-from imagekit.machine.seed import Seed, make_seed, write_seed
+from imagekit.machine.seed import Seed, make_seed, write_seed, write_seed_iso
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test"
 
@@ -92,3 +92,36 @@ def test_unknown_user_data_is_refused(user_data: bytes) -> None:
     """cloud-init would ignore it with a warning in a log that nobody reads."""
     with pytest.raises(DefinitionInvalid):
         make_seed(instance_id="i", hostname="h", ssh_keys=[KEY], user_data=user_data)
+
+
+def test_seed_of_any_files_is_read_by_every_reader(tmp_path: Path) -> None:
+    """Names with several dots and bytes of any kind come back exact, by Rock Ridge and by Joliet."""
+    files = {"grub.cfg": b"boot\n", "preseed.cpio.gz": bytes(range(256)) * 20, "imagekit.apkovl.tar.gz": b"", "a": b"1"}
+    path = tmp_path / "seed.iso"
+    write_seed_iso(path, files)
+    # The supplementary descriptor's volume id, too: a reader that prefers Joliet looks for the label there.
+    assert path.read_bytes()[17 * 2048 + 40 : 17 * 2048 + 72].decode("utf-16-be").strip() == "CIDATA"
+    iso = pycdlib.PyCdlib()
+    iso.open(str(path))
+    for name, data in files.items():
+        for place in ({"rr_path": f"/{name}"}, {"joliet_path": f"/{name}"}):
+            content = io.BytesIO()
+            iso.get_file_from_iso_fp(content, **place)
+            assert content.getvalue() == data
+    iso.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "a b", "x\n", "-", "ü", "n" * 65])
+def test_name_that_a_seed_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+    """Such a name is this program's own mistake, and nothing is written."""
+    with pytest.raises(ValueError, match="not a file name"):
+        write_seed_iso(tmp_path / "seed.iso", {name: b""})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("label", ["", "cidata", "CI DATA", "SEVENTEEN_LETTERS"])
+def test_label_that_an_iso_cannot_hold_is_refused(tmp_path: Path, label: str) -> None:
+    """ISO 9660 has upper case only, and Joliet 16 characters of it."""
+    with pytest.raises(ValueError, match="not a label"):
+        write_seed_iso(tmp_path / "seed.iso", {"a": b""}, label=label)

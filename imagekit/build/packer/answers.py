@@ -21,8 +21,9 @@ from imagekit.definition.model import GIB, MIB, Distribution, ImageDefinition, R
 from imagekit.errors import DefinitionInvalid
 
 BUILD_USER = "packer"
-# GRUB's own command line, where the menu's entries cannot get in the way; the rest is in grub.cfg on the seed.
-_TO_SEED = ("c<wait>", "search --no-floppy --label --set=seed CIDATA<enter>", "configfile ($seed)/grub.cfg<enter>")
+# GRUB's own command line, where the menu's entries cannot get in the way; the rest is in grub.cfg on the seed. A busy
+# firmware loses keys, so few are typed: -s is --set, of "root" when it is not told what, and -l is --label.
+_TO_SEED = ("c<wait>", "search -s -l CIDATA<enter>", "configfile /grub.cfg<enter>")
 # What such a value may be written with; nothing among it means anything to a shell, a preseed file or GRUB.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_+.-]*")
 _KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+(?: [^\x00-\x1f\x7f\"'\\]*)?")
@@ -149,15 +150,16 @@ def _make_autoinstall(definition: ImageDefinition, account: Mapping[str, object]
     """Return subiquity's answers (Ubuntu's "Autoinstall configuration reference manual", version 1).
 
     Without ``identity`` it makes no account and asks for none, because ``user-data`` is there: cloud-init of the
-    installed system gets that at the first boot.
+    installed system gets that at the first boot. The time zone comes with everything else of the definition; here it
+    would have to be one of a list that changes with the medium.
     """
     return {
         "version": 1,
         "locale": "en_US.UTF-8",
         "keyboard": {"layout": "us"},
-        "timezone": definition.timezone,
         "source": {"id": "ubuntu-server-minimal", "search_drivers": False},
         "storage": {"layout": {"name": "direct", "match": {"size": "largest"}}, "swap": {"size": 0}},
+        "apt": {"geoip": False},
         "ssh": {"install-server": True, "allow-pw": False},
         "packages": ["cloud-guest-utils", "qemu-guest-agent"],
         "updates": "security",
@@ -171,9 +173,7 @@ def _make_overlay(definition: ImageDefinition) -> bytes:
 
     Source: mkinitfs, initramfs-init (``*.apkovl.tar.gz``, ``etc/.default_boot_services``).
     """
-    install = render_template(
-        "packer/alpine-install.start", timezone=definition.timezone, consoles=CONSOLES[definition.architecture]
-    )
+    install = render_template("packer/alpine-install.start", consoles=CONSOLES[definition.architecture])
     files = {
         "etc/.default_boot_services": (0o644, b""),
         "etc/cloud/cloud.cfg.d/90_imagekit.cfg": (0o644, render_template("cloud.cfg", networkd=False).encode()),

@@ -27,11 +27,13 @@ _CACHE = Path(
 
 @pytest.fixture(scope="session")
 def found_packer() -> PackerTool:
-    """Return the Packer that ``just packer-tools`` built, or that IMAGEKIT_TEST_PACKER names; without one, fail."""
+    """Return the Packer that ``just packer-tools`` built, or that IMAGEKIT_TEST_PACKER names; without one, fail.
+
+    Not one that happens to be on PATH: tests rely on the pinned versions.
+    """
+    place = Path(_BUILT) if _BUILT else _CACHE / "packer-tools" / "current"
     try:
-        if _BUILT:
-            return find_packer(Path(_BUILT) / "bin/packer", Path(_BUILT) / "plugins", _CACHE)
-        return find_packer(None, None, _CACHE)
+        return find_packer(place / "bin/packer", place / "plugins", _CACHE)
     except ToolMissing as problem:
         pytest.fail(f"{problem.message}: run `just packer-tools`, or set IMAGEKIT_TEST_PACKER to bin/ and plugins/")
 

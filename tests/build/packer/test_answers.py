@@ -51,7 +51,7 @@ def _read_preseed(release: Release, **values: Any) -> dict[str, tuple[str, str]]
 
 def _read_all_texts(release: Release) -> str:
     """Return everything on the seed as text, archives unpacked."""
-    texts = []
+    texts: list[str] = []
     for name, data in _make(release).items():
         if name == "preseed.cpio.gz":
             texts += _unpack(data).values()
@@ -64,15 +64,15 @@ def _read_all_texts(release: Release) -> str:
 
 @pytest.mark.parametrize("release", [Release.BOOKWORM, Release.TRIXIE, Release.NOBLE])
 def test_few_keys_lead_to_the_seed(release: Release) -> None:
-    """At most 120 keys are typed, none that a keyboard of another layout would need twice, and each line is ended."""
+    """A busy firmware loses keys: at most 50 are typed, and few with shift."""
     command = "".join(boot_command(release))
     specials = re.findall(r"<[a-z0-9]+>", command)
     typed = re.sub(r"<[a-z0-9]+>", "", command)
     assert set(specials) <= {"<wait>", "<enter>"}
-    assert len(typed) + specials.count("<enter>") <= 120
-    assert re.fullmatch(r"[A-Za-z0-9 =$()./-]+", typed)
+    assert len(typed) + specials.count("<enter>") <= 50
+    assert re.fullmatch(r"[a-z ./-]+CIDATA[a-z ./-]+", typed)
     assert command.startswith("c<wait>")
-    assert command.endswith("configfile ($seed)/grub.cfg<enter>")
+    assert command.endswith("<enter>configfile /grub.cfg<enter>")
 
 
 def test_alpine_is_typed_nothing() -> None:
@@ -145,7 +145,7 @@ def test_debian_asks_nothing(release: Release) -> None:
     assert "linux-swap" not in recipe
     assert recipe[2:6] == ["68", "68", "68", "free"]  # 64 MiB in millions of bytes, rounded up
     assert recipe[recipe.index(".") + 1 :][:4] == ["900", "10000", "-1", "ext4"]
-    assert answers["partman-auto/choose_recipe"] == ("select", "imagekit")
+    assert "iflabel{" not in " ".join(recipe)  # the ESP would be left out where the label is not known yet
     assert answers["grub-installer/force-efi-extra-removable"] == ("boolean", "true")
     assert answers["debian-installer/add-kernel-opts"][1].split()[-1] == "console=ttyS0,115200"
 
@@ -203,7 +203,7 @@ def test_ubuntu_answers_are_complete_and_ask_nothing() -> None:
     """No section is interactive and no identity is given; the disk is one plain partition without swap."""
     answers = yaml.safe_load(_make(Release.NOBLE)["user-data"])["autoinstall"]
     assert answers["version"] == 1
-    assert not {"identity", "interactive-sections"} & set(answers)
+    assert not {"identity", "interactive-sections", "timezone"} & set(answers)
     assert answers["storage"] == {"layout": {"name": "direct", "match": {"size": "largest"}}, "swap": {"size": 0}}
     assert answers["ssh"] == {"install-server": True, "allow-pw": False}
     assert answers["shutdown"] == "reboot"

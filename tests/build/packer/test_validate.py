@@ -10,6 +10,15 @@ from imagekit.errors import DefinitionInvalid, ToolMissing
 from tests.build.packer.conftest import write_shell
 
 _GOOD = write_shell("true")
+_NEEDS = """packer {
+  required_plugins {
+    x = {
+      version = ">= 1"
+      source  = "github.com/a/x"
+    }
+  }
+}
+"""
 
 
 def write_template(place: Path, text: str) -> Path:
@@ -76,8 +85,7 @@ def test_only_that_names_nothing_is_an_error(packer: PackerTool, tmp_path: Path)
 
 def test_syntax_only_needs_no_values(packer: PackerTool, tmp_path: Path) -> None:
     """Only the syntax is looked at: no plugin and no value is needed, and a missing brace is found."""
-    needs = 'packer {\n  required_plugins {\n    x = {\n      version = ">= 1"\n      source = "github.com/a/x"\n    }\n  }\n}\n'
-    template = write_template(tmp_path, needs + 'variable "a" {\n  type = string\n}\n' + _GOOD)
+    template = write_template(tmp_path, _NEEDS + 'variable "a" {\n  type = string\n}\n' + _GOOD)
     assert validate_template(packer, template, workspace=tmp_path, syntax_only=True) == ()
     (template / "main.pkr.hcl").write_text(_GOOD.removesuffix("}\n"))
     with pytest.raises(DefinitionInvalid, match="does not accept"):
@@ -86,9 +94,8 @@ def test_syntax_only_needs_no_values(packer: PackerTool, tmp_path: Path) -> None
 
 def test_missing_plugin_is_a_missing_tool(packer: PackerTool, tmp_path: Path) -> None:
     """A plugin that the template asks for and that is not there has exit code 9 and the command that brings it."""
-    needs = 'packer {\n  required_plugins {\n    x = {\n      version = ">= 1"\n      source = "github.com/a/x"\n    }\n  }\n}\n'
-    template = write_template(tmp_path, needs + _GOOD)
-    with pytest.raises(ToolMissing, match="github.com/a/x >= 1") as caught:
+    template = write_template(tmp_path, _NEEDS + _GOOD)
+    with pytest.raises(ToolMissing, match=r"github\.com/a/x >= 1") as caught:
         validate_template(packer, template, workspace=tmp_path)
     assert f"{packer.program} init {template}" in str(caught.value.hint)
     (template / "main.pkr.hcl").write_text('packer {\n  required_version = ">= 99"\n}\n' + _GOOD)
