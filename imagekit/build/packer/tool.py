@@ -18,7 +18,7 @@ OLDEST = "1.14"
 _VERSION = re.compile(r"^Packer v(\d+\.\d+\.\d+)", re.MULTILINE)
 _EXTRA_PATH = ("/usr/local/bin", "/usr/local/sbin", "/usr/sbin")
 _INSTALL = (
-    "run `just packer-tools` in imagekit's source, which builds it from HashiCorp's, or install HashiCorp's own package"
+    "run `.ci/setup --packer` in imagekit's source, which builds it from HashiCorp's, or install HashiCorp's own package"
     " (developer.hashicorp.com/packer/install); it is licensed under the BUSL, so imagekit cannot bring it"
 )
 
@@ -55,7 +55,7 @@ class PackerTool:
 
 
 def find_packer(program: Path | None, plugins: Path | None, cache: Path) -> PackerTool:
-    """Return the Packer of the setting, else the first good one on PATH, else the one that `just packer-tools` made.
+    """Return the Packer of the setting, else the first good one on PATH, else the one that `.ci/packer-tools` made.
 
     ``plugins`` is the setting of the plugin directory; without it Packer's own rules find it, and for the cached
     Packer the one beside it. Raises :class:`ToolMissing` naming each program that was looked at and why not.
@@ -113,10 +113,15 @@ def require_plugins(tool: PackerTool, needed: Mapping[str, str]) -> None:
         if reason := _find_problem([one for one in found if one.source == source], oldest):
             problems[source] = f"Packer's plugin {source} {reason}"
     if problems:
-        where = f"PACKER_PLUGIN_PATH={tool.plugin_directory} " if tool.plugin_directory else ""
-        lines = [f"{where}{tool.program} plugins install {source} '>= {needed[source]}'" for source in problems]
+        lines = [explain_plugin_install(tool, source, needed[source]) for source in problems]
         hint = "\n".join(["install it with:" if len(lines) == 1 else "install them with:", *lines])
         raise ToolMissing("; ".join(problems.values()), hint=f"{hint}\nor `packer init` in the template's directory")
+
+
+def explain_plugin_install(tool: PackerTool, source: str, oldest: str) -> str:
+    """Return the command that installs a plugin, at least ``oldest``, where this Packer looks for it."""
+    where = f"PACKER_PLUGIN_PATH={tool.plugin_directory} " if tool.plugin_directory else ""
+    return f"{where}{tool.program} plugins install {source} '>= {oldest}'"
 
 
 def describe_packer(tool: PackerTool) -> dict[str, str]:

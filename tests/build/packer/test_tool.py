@@ -82,7 +82,7 @@ def test_old_packer_is_passed_over(path: Path, tmp_path: Path) -> None:
     write_program(path / "packer", "Packer v1.6.6")
     with pytest.raises(ToolMissing, match=r"packer is Packer 1\.6\.6, and 1\.14 or later is needed") as caught:
         find_packer(None, None, tmp_path)
-    assert "just packer-tools" in str(caught.value.hint)
+    assert ".ci/setup --packer" in str(caught.value.hint)
     cached = write_program(tmp_path / "packer-tools/current/bin/packer", "Packer v1.16.0")
     write_plugin(tmp_path / "packer-tools/current/plugins", "1.0.9")
     tool = find_packer(None, None, tmp_path)
