@@ -15,11 +15,12 @@ from imagekit.errors import ToolFailed
 
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.25
+_KEPT = "kept"
 
 
 @contextlib.contextmanager
-def open_workspace(cache: Path, name: str, *, keep: bool = False) -> Iterator[Path]:
-    """Yield an empty directory below ``cache/builds`` and remove it afterwards, also on Ctrl-C, unless ``keep``.
+def open_workspace(cache: Path, name: str) -> Iterator[Path]:
+    """Yield an empty directory below ``cache/builds`` and remove it afterwards, also on Ctrl-C, unless it is kept.
 
     A crash leaves the directory with its lock free; the next build of any image removes it.
     """
@@ -30,9 +31,18 @@ def open_workspace(cache: Path, name: str, *, keep: bool = False) -> Iterator[Pa
     try:
         yield directory
     finally:
-        if not keep:
+        if not _is_kept(directory):
             remove_workspace(directory)
         os.close(lock)
+
+
+def keep_workspace(directory: Path, record: Path) -> None:
+    """Have ``directory`` outlive its build, and every sweep, for as long as the file ``record`` is there."""
+    (directory / _KEPT).symlink_to(record.absolute())
+
+
+def _is_kept(directory: Path) -> bool:
+    return (directory / _KEPT).exists()  # of a link: whether there is what it leads to
 
 
 def _make_workspace(builds: Path, name: str) -> tuple[Path, int]:
@@ -65,10 +75,10 @@ def remove_workspace(directory: Path) -> None:
 def sweep_workspaces(builds: Path) -> None:
     """Remove what builds that died have left: the directories whose lock nobody holds, or that have none yet.
 
-    The caller holds the lock on ``builds``, so no directory is being made at this moment.
+    What is kept stays. The caller holds the lock on ``builds``, so no directory is being made at this moment.
     """
     for directory in builds.iterdir():
-        if not directory.is_dir():
+        if not directory.is_dir() or _is_kept(directory):
             continue
         try:
             with (directory / "lock").open() as lock:

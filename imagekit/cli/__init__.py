@@ -23,6 +23,7 @@ COMMANDS = {
     "config": ("definition", "Show the resolved definition and where each value is from."),
     "doctor": ("doctor", "Say what this machine can do, what is missing, and how to get it."),
     "build": ("build", "Build, verify, prove by booting, and store an image."),
+    "leftovers": ("leftovers", "List what dead and kept Packer builds left, or remove it."),
     "verify": ("verify", "Find what makes an image unfit to be cloned."),
     "images": ("store", "List images, or the versions of one."),
     "show": ("store", "Show one version."),
@@ -91,7 +92,9 @@ def run_cli(arguments: Sequence[str]) -> int:
     try:
         outcome = imagekit.main(args=list(arguments), prog_name="imagekit", standalone_mode=False)
     except ImagekitError as problem:
-        _show(problem)
+        from imagekit.cli.output import show_problem
+
+        show_problem(problem)
         return problem.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -117,17 +120,3 @@ def _tolerate_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _show(problem: ImagekitError) -> None:
-    """Print an operator's error: the sentence, what a tool said, every problem of a definition, the hint."""
-    from imagekit.cli.output import escape_control
-
-    click.echo(f"error: {escape_control(problem.message)}", err=True)
-    for line in getattr(problem, "problems", ()):
-        click.echo(f"  {escape_control(line)}", err=True)
-    detail = getattr(problem, "detail", "")
-    for line in detail.splitlines():
-        click.echo(f"  | {escape_control(line.expandtabs())}", err=True)
-    for number, line in enumerate((problem.hint or "").splitlines()):
-        click.echo(f"{'      ' if number else 'hint: '}{escape_control(line)}", err=True)

@@ -1,49 +1,62 @@
 """``imagekit build``: the whole way from a definition to a stored, proven version."""
 
+from collections.abc import Mapping
+
 import click
 
 from imagekit.cli.bar import show_progress
 from imagekit.cli.options import find_project, json_option, make_settings, store_option
-from imagekit.cli.output import print_json
+from imagekit.cli.output import escape_control, print_json
 from imagekit.cli.timings import Timings, describe_timings, render_timings
 
 
 @click.command()
 @click.argument("name")
 @click.option("--builder", type=click.Choice(["local", "packer"]), help="What builds it (default: as defined).")
+@click.option("--source", type=click.Choice(["qemu", "proxmox-iso", "proxmox-clone"]),
+              help="What Packer builds it with; implies --builder packer.")  # fmt: skip
 @click.option("--boot-test/--no-boot-test", default=True, help="Boot two clones before storing (default: as defined).")
 @click.option("--promote", "promote_to", metavar="CHANNEL", help="Move this channel to the result.")
 @click.option("--keep", is_flag=True, help="Keep what failed for a look: the disk, or Packer's machine.")
-@click.option("--dry-run", is_flag=True, help="Say what would be built, of how many packages, and stop.")
+@click.option("--dry-run", is_flag=True, help="Say what would be built and how, check it, and stop.")
 @click.option("--timings", "show_timings", is_flag=True, help="Say afterwards how long each step took.")
 @store_option
 @json_option
+@click.pass_context
 def build(
-    *, name: str, builder: str | None, boot_test: bool, promote_to: str | None, keep: bool, dry_run: bool,
-    show_timings: bool, store: str | None, as_json: bool,
+    ctx: click.Context, *, name: str, builder: str | None, source: str | None, boot_test: bool, promote_to: str | None,
+    keep: bool, dry_run: bool, show_timings: bool, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Build image NAME, verify it offline, prove it by booting two clones, and store it as a version.
 
     Prints the version's reference. Content that is stored already gives the version that has it. A failed check stops
     with exit code 5 and a table of findings; nothing is stored then.
     """
-    from imagekit.definition import Builder
-    from imagekit.pipeline import BuildOptions, ImageUnfit, build_image, plan_build
+    from imagekit.definition import Builder, PackerSource
+    from imagekit.pipeline import BuildOptions, ImageUnfit, build_image, choose_definition, plan_build
     from imagekit.store import summarize_version
     from imagekit.verify.formats.document import render_json
     from imagekit.verify.formats.text import render_text
 
+    if source is not None and builder == "local":
+        raise click.UsageError("--source is Packer's", ctx)
     settings, project = make_settings(store=store), find_project()
+    options = BuildOptions(
+        boot_test=boot_test, keep=keep, promote_to=promote_to,
+        builder=None if builder is None else Builder(builder), source=None if source is None else PackerSource(source),
+    )  # fmt: skip
     if dry_run:
-        plan = plan_build(name, project, settings)
+        with show_progress() as progress:
+            plan = plan_build(name, project, settings, options, progress)
         if as_json:
             print_json(plan)
         else:
-            for key, value in plan.items():
-                click.echo(f"{key}: {value}")
+            _print_plan(plan)
         return
-    chosen = None if builder is None else Builder(builder)
-    options = BuildOptions(boot_test=boot_test, keep=keep, promote_to=promote_to, builder=chosen)
+    if choose_definition(name, project, options).builder is Builder.PACKER:
+        from imagekit.cli.leftovers import offer_leftovers
+
+        offer_leftovers(name, project, settings, options)
     timings = Timings()
     try:
         with show_progress() as progress:
@@ -71,3 +84,15 @@ def build(
         print_json({**summarize_version(version), "added": stored.added, "proven": proven, **timed})
     else:
         click.echo(str(version.reference))
+
+
+def _print_plan(plan: Mapping[str, object]) -> None:
+    for key, value in plan.items():
+        if isinstance(value, list):
+            click.echo(f"{key}: {len(value) or 'none'}")
+            for line in value:
+                click.echo(f"  {escape_control(str(line))}")
+        elif isinstance(value, dict):
+            click.echo(f"{key}: {escape_control(', '.join(f'{name} {is_}' for name, is_ in value.items()) or 'none')}")
+        else:
+            click.echo(f"{key}: {escape_control(str(value))}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from imagekit.errors import ImagekitError
+
 SCHEMA_VERSION = 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -31,3 +33,15 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     for row in cells:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def show_problem(problem: ImagekitError) -> None:
+    """Print an operator's error: the sentence, what a tool said, every problem of a definition, the hint."""
+    click.echo(f"error: {escape_control(problem.message)}", err=True)
+    for line in getattr(problem, "problems", ()):
+        click.echo(f"  {escape_control(line)}", err=True)
+    detail = getattr(problem, "detail", "")
+    for line in detail.splitlines():
+        click.echo(f"  | {escape_control(line.expandtabs())}", err=True)
+    for number, line in enumerate((problem.hint or "").splitlines()):
+        click.echo(f"{'      ' if number else 'hint: '}{escape_control(line)}", err=True)

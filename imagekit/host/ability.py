@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """One thing that was looked at: ``ok`` says whether it serves, ``note`` what to know or do."""
+    """One thing that was looked at: ``ok`` says whether it serves, ``note`` what to know or do, in lines."""
 
     subject: str
     ok: bool

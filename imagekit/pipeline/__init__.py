@@ -1,7 +1,8 @@
 """The flow as verbs over the rooms: build → verify → prove by booting → store, then a clone of what was stored."""
 
-from imagekit.pipeline.build import BuildOptions, ImageUnfit, build_image, is_proven, plan_build
+from imagekit.pipeline.build import BuildOptions, ImageUnfit, build_image, choose_definition, is_proven
 from imagekit.pipeline.clone import make_local_clone
+from imagekit.pipeline.plan import plan_build
 from imagekit.pipeline.verify import (
     choose_accelerator,
     find_disk,
@@ -17,6 +18,7 @@ __all__ = [
     "ImageUnfit",
     "build_image",
     "choose_accelerator",
+    "choose_definition",
     "find_disk",
     "is_proven",
     "make_local_clone",

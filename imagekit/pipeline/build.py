@@ -20,7 +20,7 @@ from imagekit.settings import Settings
 from imagekit.store import Store, Stored, open_store
 
 if TYPE_CHECKING:
-    from imagekit.definition import Builder, ImageDefinition, Project
+    from imagekit.definition import Builder, ImageDefinition, PackerSource, Project
     from imagekit.pipeline.packer import PackerBuilder
 
 
@@ -39,12 +39,31 @@ class ImageUnfit(VerificationFailed):
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What one run asks for: the boot proof or not, what failed kept, a channel for the result, another builder."""
+    """What one run asks for: the boot proof or not, what failed kept, a channel for the result, another builder.
+
+    ``source`` is Packer's; it implies that builder.
+    """
 
     boot_test: bool = True
     keep: bool = False
     promote_to: str | None = None
     builder: "Builder | None" = None
+    source: "PackerSource | None" = None
+
+
+def choose_definition(name: str, project: "Project", options: BuildOptions) -> "ImageDefinition":
+    """Return image ``name`` as this run is to build it; raises :class:`DefinitionInvalid` with every contradiction."""
+    from imagekit.definition import Builder, change_builder
+
+    definition = project.find_image(name)
+    if options.source is not None and definition.packer.template is not None:
+        raise DefinitionInvalid(
+            f"image {name} has a template directory of its own, which says where it builds",
+            hint=f"packer.only of [images.{name}] chooses among its sources",
+        )
+    if options.builder is None and options.source is None:
+        return definition
+    return change_builder(definition, options.builder or Builder.PACKER, options.source)
 
 
 def build_image(
@@ -57,12 +76,9 @@ def build_image(
     recorded as the version. Raises :class:`ImageUnfit` with the report when a check fails; nothing is stored then.
     """
     from imagekit.build import open_workspace
-    from imagekit.definition import change_builder
     from imagekit.verify.catalogue import require_known
 
-    definition = project.find_image(name)
-    if options.builder is not None:
-        definition = change_builder(definition, options.builder)
+    definition = choose_definition(name, project, options)
     _require_channel(definition, options.promote_to)
     require_known(make_policy(definition))  # a check that there is not shall not be found after the build
     builder = _open_builder(definition, project, settings, options, progress)
@@ -117,9 +133,12 @@ def _open_builder(
 
     if definition.builder is Builder.LOCAL:
         return LocalBuilder(definition, project.path, settings, progress)
+    from imagekit.pipeline.leftovers import remove_dead_builds
     from imagekit.pipeline.packer import open_packer
 
-    return open_packer(definition, project, settings, keep=options.keep, progress=progress)
+    builder = open_packer(definition, project, settings, keep=options.keep, progress=progress, source=options.source)
+    remove_dead_builds(settings, progress)
+    return builder
 
 
 def _record(
@@ -156,21 +175,3 @@ def _keep(built: BuiltImage, settings: Settings) -> Path:
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(built.disk.path, kept)
     return kept
-
-
-def plan_build(name: str, project: "Project", settings: Settings) -> dict[str, object]:
-    """Return what a build would take, from the current package indexes; nothing is built or stored."""
-    from imagekit.build import plan_root
-
-    definition = project.find_image(name)
-    plan, room = plan_root(definition, settings.cache)
-    missing = [package for package in plan.all_files if not (room.archives / package.file).is_file()]
-    return {
-        "image": name,
-        "release": f"debian {definition.base.release}",
-        "packages": len(plan.all_files),
-        "to_fetch": len(missing),
-        "to_fetch_bytes": sum(package.size for package in missing),
-        "disk_bytes": definition.size,
-        "boot_test": definition.boot_test,
-    }

@@ -1,6 +1,5 @@
 """A build with Packer as the pipeline sees it: the road chosen and told, a disk or a template on the cluster back."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 from imagekit.cluster.api import open_cluster
 from imagekit.cluster.leftovers import find_leftovers
 from imagekit.cluster.removal import remove_leftover
-from imagekit.cluster.template import find_vm, label_template, read_template_config
+from imagekit.cluster.template import find_vm, keep_packages, label_template, read_template_config
 from imagekit.errors import HostFailed, SettingsInvalid
 from imagekit.image import BuiltImage, BuiltTemplate, ClusterPlace
 from imagekit.machine.firmware import find_firmware
@@ -20,8 +19,9 @@ from imagekit.settings import ClusterSettings, Settings, read_cluster
 if TYPE_CHECKING:
     from imagekit.build.packer.choose import Road
     from imagekit.build.packer.own import MadeTemplate
+    from imagekit.build.packer.plan import Plan
     from imagekit.build.packer.session import Session
-    from imagekit.definition import ImageDefinition, Project
+    from imagekit.definition import ImageDefinition, PackerSource, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +39,40 @@ class PackerBuilder:
         """Say whether the result is known to be a template on the cluster."""
         return self.road.source is not None and self.road.source.on_cluster
 
-    def build(self, workspace: Path) -> "BuiltImage | tuple[BuiltTemplate, Report]":
-        """Build the image in ``workspace``; a template on the cluster comes with the report on its configuration."""
-        from imagekit.build.packer.own import build_own_template
-        from imagekit.build.packer.qemu import build_by_qemu
+    def plan(self, workspace: Path) -> "Plan":
+        """Put into ``workspace`` what Packer needs, and check everything that can be; nothing is built.
+
+        Raises everything that would be wrong with the build before it starts.
+        """
+        from imagekit.build.packer.own import plan_own_template
+        from imagekit.build.packer.proxmox import make_trust_environment, plan_by_proxmox
+        from imagekit.build.packer.qemu import plan_by_qemu
         from imagekit.build.packer.variables import BuildMachine
 
         if self.road.source is None:
             ids = None if self.cluster is None else self.cluster.placement.build_ids
-            made = build_own_template(self.definition, self.road, self.session, workspace, vm_ids=ids)
-            return made if isinstance(made, BuiltImage) else self._judge(made)
+            trust = {} if self.cluster is None else make_trust_environment(self.cluster.access, workspace)
+            session = replace(self.session, environment={**self.session.environment, **trust})
+            return plan_own_template(self.definition, self.road, session, workspace, vm_ids=ids)
         if self.on_cluster:
-            return self._judge(self._build_there(workspace))
+            known = self._require_cluster()
+            with open_cluster(known.access) as cluster:
+                return plan_by_proxmox(self.definition, self.road, self.session, workspace, cluster, known.placement)
         machine = BuildMachine(choose_accelerator(self.settings, self.session.progress), find_firmware())
-        return build_by_qemu(self.definition, self.road, self.session, workspace, machine)
+        return plan_by_qemu(self.definition, self.road, self.session, workspace, machine)
 
-    def _build_there(self, workspace: Path) -> "MadeTemplate":
+    def build(self, workspace: Path) -> "BuiltImage | tuple[BuiltTemplate, Report]":
+        """Build the image in ``workspace``; a template on the cluster comes with the report on its configuration."""
+        from imagekit.build.packer.own import build_own_template
         from imagekit.build.packer.proxmox import build_by_proxmox
+        from imagekit.build.packer.qemu import build_by_qemu
 
-        known = self._require_cluster()
-        with open_cluster(known.access) as cluster:
-            return build_by_proxmox(self.definition, self.road, self.session, workspace, cluster, known.placement)
+        plan = self.plan(workspace)
+        if self.on_cluster:
+            with open_cluster(self._require_cluster().access) as cluster:
+                return self._judge(build_by_proxmox(plan, self.session, cluster))
+        made = build_by_qemu(plan, self.session) if self.road.source else build_own_template(plan, self.session)
+        return made if isinstance(made, BuiltImage) else self._judge(made)
 
     def _judge(self, made: "MadeTemplate") -> tuple[BuiltTemplate, Report]:
         """Read the finished template's configuration, judge it, and say where the template is."""
@@ -71,6 +84,8 @@ class PackerBuilder:
             node = find_vm(cluster, made.vm_id)
             if node is None:
                 raise HostFailed(f"Packer says that it made VM {made.vm_id}, and the cluster has none of that number")
+            if self.on_cluster:  # our own template; one of the user's says what the user wants
+                keep_packages(cluster, node, made.vm_id)
             config = read_template_config(cluster, node, made.vm_id)
         report = verify_vm_config(parse_vm_config(config, f"VM {made.vm_id} on {node}"), make_policy(self.definition))
         place = ClusterPlace.parse(known.access.url, node, made.vm_id, read_mark(config))
@@ -102,9 +117,10 @@ class PackerBuilder:
 
 
 def open_packer(
-    definition: "ImageDefinition", project: "Project", settings: Settings, *, keep: bool, progress: Progress
-) -> PackerBuilder:
-    """Decide how Packer builds ``definition`` and tell it with the reason.
+    definition: "ImageDefinition", project: "Project", settings: Settings, *, keep: bool, progress: Progress,
+    source: "PackerSource | None" = None,
+) -> PackerBuilder:  # fmt: skip
+    """Decide how Packer builds ``definition`` and tell it with the reason; ``source`` is one that was asked for.
 
     Raises :class:`DefinitionInvalid`, :class:`SettingsInvalid`, and :class:`ToolMissing` without a usable Packer.
     """
@@ -115,6 +131,8 @@ def open_packer(
 
     cluster = read_cluster(project.cluster, (image.vm_id for image in project.images.values()))
     road = choose_road(definition, has_cluster=cluster is not None)
+    if source is not None:
+        road = replace(road, why="it was asked for")
     if road.source is not None:  # what contradicts it could not be told before
         definition = change_builder(definition, Builder.PACKER, road.source)
     where = road.source.value if road.source is not None else "its template's own source"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.build import workspace
-from imagekit.build.workspace import open_workspace
+from imagekit.build.workspace import keep_workspace, open_workspace
 from imagekit.errors import ToolFailed
 from imagekit.host.local import end, start
 
@@ -54,11 +54,16 @@ def test_workspace_goes_when_the_build_fails(tmp_path: Path) -> None:
     assert not directory.exists()
 
 
-def test_workspace_is_kept_on_request(tmp_path: Path) -> None:
-    """With keep the directory stays until the next build sweeps it."""
-    with open_workspace(tmp_path, "template", keep=True) as directory:
+def test_workspace_is_kept_as_long_as_its_record(tmp_path: Path) -> None:
+    """A kept directory outlives its build and every sweep, until the record that it is kept for is gone."""
+    record = tmp_path / "record.json"
+    record.touch()
+    with open_workspace(tmp_path, "template") as directory:
         (directory / "disk.raw").touch()
-    assert (directory / "disk.raw").exists()
+        keep_workspace(directory, record)
+    with open_workspace(tmp_path, "template"):
+        assert (directory / "disk.raw").exists()
+    record.unlink()
     with open_workspace(tmp_path, "template"):
         assert not directory.exists()
 

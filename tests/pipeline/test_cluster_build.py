@@ -126,7 +126,7 @@ def test_template_on_the_cluster_becomes_a_version(tmp_path: Path, pve: Any, set
 
 
 def test_late_failure_is_told_early(tmp_path: Path, pve: Any, settings: Settings) -> None:
-    """A template whose clones would never see their cloud-init drive is refused before the cluster is asked anything."""
+    """A template whose clones would never see their cloud-init drive is refused before anything is made."""
     extra = 'bios = "ovmf"\n  efi_config {\n    efi_storage_pool = "local-lvm"\n    efi_type = "4m"\n  }'
     project = _write_project(tmp_path / "project", extra=extra)
     with pytest.raises(DefinitionInvalid) as caught:
@@ -141,6 +141,23 @@ def test_template_of_everybody_is_never_built_over(tmp_path: Path, pve: Any, set
     with pytest.raises(DefinitionInvalid, match="own"):
         build_image("template", project, settings, BuildOptions())
     assert pve.vms == []
+
+
+def test_shell_sets_variables(
+    tmp_path: Path, pve: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable of the template's that the shell sets reaches Packer; its default is not judged, its value not kept."""
+    monkeypatch.setenv("PKR_VAR_limit", "11m11s")
+    project = _write_project(tmp_path / "project")
+    place = tmp_path / "project" / "own" / "old.pkr.hcl"
+    place.write_text(
+        place.read_text().replace('"10m"', "var.limit") + 'variable "limit" {\n  type = string\n  default = "5s"\n}\n'
+    )
+    build_image("template", project, settings, BuildOptions())
+    assert pve.vm(9100) is not None
+    kept = [path.read_bytes() for path in (tmp_path / "my-state").rglob("*") if path.is_file()]
+    assert kept
+    assert not any(b"11m11s" in data for data in kept)
 
 
 def test_failed_task_is_the_clusters_fault(tmp_path: Path, pve: Any, settings: Settings) -> None:

@@ -63,7 +63,8 @@ class Failure:
     """What is known of a failed build, all of it masked and fit to be shown.
 
     ``errors`` are Packer's reasons, one for each build; ``said`` the lines to show; ``handshakes``
-    the ends of the SSH attempts in Packer's log; ``status`` the exit status, negative for a signal.
+    the ends of the SSH attempts in Packer's log; ``status`` the exit status, negative for a signal. ``kept`` says that
+    the machine is there to be looked at.
     """
 
     status: int
@@ -74,6 +75,7 @@ class Failure:
     serial_log: Path | None
     workspace: Path
     log: Path
+    kept: bool = False
 
 
 def explain_failure(failure: Failure) -> ImagekitError:
@@ -126,7 +128,7 @@ def _advise(failure: Failure, text: str, log: str) -> str:
         return f"what was downloaded is not what the digest says: check url and sha256 of the medium; {log}"
     if "plugin exited" in text or "unexpected EOF" in text or "connection is shut down" in text:
         return f"a plugin of Packer died: `imagekit doctor` shows their versions; {log}"
-    return f"run again with --keep to look into the machine; {log}"
+    return log if failure.kept else f"run again with --keep to look into the machine; {log}"
 
 
 def _explain_cluster(text: str, log: str) -> HostFailed | None:
@@ -164,5 +166,5 @@ def _add_leftover(problem: ImagekitError, failure: Failure) -> ImagekitError:
     """Add that Packer could not remove the VM, when it said so."""
     left = next((match[0] for line in failure.said if (match := _BY_HAND.search(line))), "")
     if left:
-        problem.hint = f"a VM is still on the cluster ({left}): the next run offers to remove it\n{problem.hint}"
+        problem.hint = f"a VM is still on the cluster ({left}): imagekit leftovers --remove\n{problem.hint}"
     return problem

@@ -1,23 +1,25 @@
 """An image from a template directory of the user's own: linted, run, and its result taken; the rest is the user's."""
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.build.packer.check import check_template
 from imagekit.build.packer.choose import Road
 from imagekit.build.packer.machine_readable import Artifact
-from imagekit.build.packer.mask import Masker
+from imagekit.build.packer.plan import Plan, check_values, open_plan, run_plan
 from imagekit.build.packer.record import record_build
-from imagekit.build.packer.remains import open_build
-from imagekit.build.packer.result import describe_disk, find_disk, read_disk_packages, take_disk
-from imagekit.build.packer.run import run_build
+from imagekit.build.packer.result import describe_disk, discard_rest, find_disk, read_disk_packages, take_disk
 from imagekit.build.packer.session import Session
-from imagekit.build.packer.variables import write_variables
+from imagekit.build.packer.template import read_template
+from imagekit.build.packer.values import UNKNOWN
 from imagekit.definition.model import ImageDefinition
 from imagekit.errors import DefinitionInvalid, ToolFailed
 from imagekit.image import BuiltImage, Provenance
-from imagekit.progress import Event
+
+_SHELL = "PKR_VAR_"  # Packer's prefix of environment variables that set a template's
+# What may stand in a log: everything else of the environment may be a secret.
+_PUBLIC = frozenset({"PROXMOX_URL", "PROXMOX_USERNAME", "SSL_CERT_FILE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,48 +31,51 @@ class MadeTemplate:
     provenance: Provenance
 
 
-def build_own_template(
+def plan_own_template(
     definition: ImageDefinition, road: Road, session: Session, workspace: Path, *, vm_ids: range | None
-) -> BuiltImage | MadeTemplate:
-    """Build the directory that ``packer.template`` names and return the disk or the cluster's template that it made.
+) -> Plan:
+    """Check the directory that ``packer.template`` names; ``vm_ids`` are the ids that a build may take on the cluster.
 
-    The disk becomes ``workspace/disk.raw``; what Packer left of it in the user's directory is gone then. ``vm_ids`` are
-    the ids that a build may take on the cluster. Raises as :func:`imagekit.build.packer.qemu.build_by_qemu` does.
+    Raises as :func:`imagekit.build.packer.qemu.plan_by_qemu` does.
     """
     packer = definition.packer
     if packer.template is None:
         raise DefinitionInvalid(f"image {definition.name} names no template directory")
-    build_id = secrets.token_hex(6)
-    with open_build(session.state, build_id, workspace=workspace) as build:
-        variables = workspace / "variables.json"
-        write_variables(variables, dict(packer.variables))
-        session.progress(Event("checking the template"))
-        for warning in check_template(
-            session.tool, packer.template, packer.variables, [variables] if packer.variables else [],
-            workspace=workspace, environment=session.environment, only=packer.only, vm_ids=vm_ids,
-        ):  # fmt: skip
-            session.warn(warning)
-        outcome = run_build(
-            session.tool,
-            packer.template,
-            build=build,
-            workspace=workspace,
-            log=session.name_log(definition.name, build_id),
-            masker=Masker(session.environment.values()),
-            var_files=[variables] if packer.variables else [],
-            environment=session.environment,
-            only=packer.only,
-            keep=session.keep,
-            progress=session.progress,
-        )
+    values = _list_shell_values(packer.template, session.environment) | dict(packer.variables)
+    var_files, warnings = check_values(
+        session, packer.template, workspace, values, packer.copy_variables(),
+        environment=session.environment, only=packer.only, vm_ids=vm_ids,
+    )  # fmt: skip
+    return Plan(
+        definition, road, secrets.token_hex(6), workspace, packer.template, var_files, warnings, packer.only,
+        environment=session.environment,
+        hidden=tuple(value for name, value in session.environment.items() if name not in _PUBLIC),
+    )  # fmt: skip
+
+
+def _list_shell_values(template: Path, environment: Mapping[str, str]) -> dict[str, object]:
+    """Return the template's variables that the shell sets: set, and so not their defaults, but nothing to be shown."""
+    declared = read_template(template, {}).variables
+    return {name: UNKNOWN for name in declared if f"{_SHELL}{name}" in environment}
+
+
+def build_own_template(plan: Plan, session: Session) -> BuiltImage | MadeTemplate:
+    """Build what was planned and return the disk or the cluster's template that it made.
+
+    The disk becomes ``disk.raw`` in the workspace; what Packer left of it in the user's directory is gone then. Raises
+    as :func:`imagekit.build.packer.qemu.build_by_qemu` does.
+    """
+    with open_plan(plan, session) as build:
+        # Before Packer runs: what it leaves in that directory is no part of the template.
+        record = record_build(plan.definition, plan.road, session.tool, plan.template, (), {}, session.project)
+        outcome = run_plan(plan, session, build)
         if vm_id := find_template_id(outcome.artifacts):
-            provenance = record_build(definition, road, session.tool, packer.template, (), {}, session.project)
-            return MadeTemplate(vm_id, build_id, provenance)
-        disk = workspace / "disk.raw"
-        take_disk(packer.template / find_disk(outcome.artifacts), disk, session.progress)
-    packages = read_disk_packages(disk)
-    provenance = record_build(definition, road, session.tool, packer.template, packages, {}, session.project)
-    return BuiltImage(describe_disk(definition, disk, session.progress), provenance)
+            return MadeTemplate(vm_id, plan.build_id, record)
+        disk = plan.workspace / "disk.raw"
+        take_disk(find_disk(outcome.artifacts, plan.template), disk, session.progress)
+        discard_rest(outcome.artifacts, plan.template)
+    provenance = replace(record, packages=read_disk_packages(disk))
+    return BuiltImage(describe_disk(plan.definition, disk, session.progress), provenance)
 
 
 def find_template_id(artifacts: tuple[Artifact, ...]) -> int:

@@ -15,12 +15,13 @@ from imagekit.machine.seed import write_seed_iso
 def prepare_build(workspace: Path, definition: ImageDefinition, start: Start, build_id: str) -> None:
     """Write ``key``, ``seed.iso`` and ``payload.tar`` into ``workspace``; the key is this build's alone.
 
-    Raises :class:`DefinitionInvalid` for a playbook, script or file that is not there, and :class:`ToolMissing` for a
-    playbook without Ansible.
+    Raises :class:`DefinitionInvalid` for a disk, ISO, playbook, script or file that is not there, and
+    :class:`ToolMissing` for a playbook without Ansible.
     """
     packer = definition.packer
-    for file in (*packer.scripts, *([packer.playbook] if packer.playbook else [])):
-        if not file.is_file():
+    media = [medium.path for medium in (packer.disk, packer.iso) if medium is not None]
+    for file in (*media, *packer.scripts, packer.playbook):
+        if file is not None and not file.is_file():
             raise DefinitionInvalid(f"{file} is not there", hint=f"look at [images.{definition.name}.packer]")
     if packer.playbook is not None:
         find_tool("ansible-playbook")

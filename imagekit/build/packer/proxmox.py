@@ -5,19 +5,16 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from imagekit.build.packer.answers import BUILD_USER, boot_command
-from imagekit.build.packer.check import check_template
+from imagekit.build.packer.answers import boot_command
 from imagekit.build.packer.choose import Road, Start
-from imagekit.build.packer.mask import Masker
 from imagekit.build.packer.own import MadeTemplate, find_template_id
 from imagekit.build.packer.own_templates import find_own_template
+from imagekit.build.packer.plan import Plan, check_values, open_plan, run_plan
 from imagekit.build.packer.prepare import prepare_build
 from imagekit.build.packer.record import record_build
-from imagekit.build.packer.remains import open_build
-from imagekit.build.packer.run import run_build
 from imagekit.build.packer.session import Session
 from imagekit.build.packer.tool import require_plugins
-from imagekit.build.packer.variables import make_proxmox_variables, write_variables
+from imagekit.build.packer.variables import make_proxmox_variables
 from imagekit.cluster import ClusterAccess, Placement
 from imagekit.cluster.api import Cluster
 from imagekit.cluster.need import Need, SourceKind
@@ -54,13 +51,13 @@ def make_need(definition: ImageDefinition, road: Road, placement: Placement) -> 
     )
 
 
-def build_by_proxmox(
+def plan_by_proxmox(
     definition: ImageDefinition, road: Road, session: Session, workspace: Path, cluster: Cluster, placement: Placement
-) -> MadeTemplate:
-    """Build ``definition`` as a template on the cluster, under a free id of ``placement.build_ids``.
+) -> Plan:
+    """Examine the cluster, choose a free id of ``placement.build_ids``, and check all that Packer will be given.
 
-    The cluster is examined and the template checked before anything is made. Raises what those raise, and what
-    :func:`run_build` does; then nothing is left on the cluster, unless ``session.keep`` asked for it.
+    Nothing is made on the cluster. Raises :class:`DefinitionInvalid`, :class:`ToolMissing`, :class:`ToolFailed` and
+    what :func:`require_cluster` does.
     """
     if road.source is None:
         raise DefinitionInvalid(f"image {definition.name} has no source on the cluster")
@@ -72,63 +69,52 @@ def build_by_proxmox(
     require_plugins(session.tool, PLUGINS)
     session.progress(Event("examining the cluster"))
     chosen = require_cluster(cluster, make_need(definition, road, placement))
-    for ability in chosen.warnings:
-        session.warn(f"{ability.subject}: {ability.found}" + (f" ({ability.note})" if ability.note else ""))
-    build_id = secrets.token_hex(6)
-    installs = road.start is Start.INSTALLER
+    build_id, installs = secrets.token_hex(6), road.start is Start.INSTALLER
     volume = name_seed_volume(placement.iso_storage, build_id) if installs else ""
-    template = find_own_template("proxmox")
-    only = f"{road.source.value}.template"
-    with open_build(
-        session.state, build_id, workspace=workspace, node=chosen.node, vm_id=chosen.vm_id, seed_volume=volume
-    ) as build:
-        session.progress(Event("preparing the build"))
-        prepare_build(workspace, definition, road.start, build_id)
-        values = make_proxmox_variables(
-            definition, road.start, workspace, cluster.access, replace(placement, node=chosen.node),
-            vm_id=chosen.vm_id, build_id=build_id, seed_volume=volume,
-            boot_command=boot_command(definition.base.release) if installs else (),
-        )  # fmt: skip
-        variables = workspace / "variables.json"
-        write_variables(variables, values)
-        token = {"proxmox_token": cluster.access.secret.reveal()}
-        session.progress(Event("checking the template"))
-        for warning in check_template(
-            session.tool, template, values, [variables], workspace=workspace, secrets=token, only=only,
-            vm_ids=placement.build_ids,
-        ):  # fmt: skip
-            session.warn(warning)
+    template, only = find_own_template("proxmox"), f"{road.source.value}.template"
+    session.progress(Event("preparing the build"))
+    prepare_build(workspace, definition, road.start, build_id)
+    values = make_proxmox_variables(
+        definition, road.start, workspace, cluster.access, replace(placement, node=chosen.node),
+        vm_id=chosen.vm_id, build_id=build_id, seed_volume=volume,
+        boot_command=boot_command(definition.base.release) if installs else (),
+    )  # fmt: skip
+    token = {"proxmox_token": cluster.access.secret.reveal()}
+    trust = make_trust_environment(cluster.access, workspace)
+    var_files, warnings = check_values(
+        session, template, workspace, values, values, secrets=token, only=only, vm_ids=placement.build_ids
+    )
+    seen = [
+        f"{one.subject}: {one.found}" + (f" ({'; '.join(one.note.splitlines())})" if one.note else "")
+        for one in chosen.warnings
+    ]
+    return Plan(
+        definition, road, build_id, workspace, template, var_files, (*seen, *warnings), only,
+        inputs=_describe_inputs(definition, chosen), secrets=token, environment=trust, ssh_key=workspace / "key",
+        cluster=cluster.access.url, node=chosen.node, vm_id=chosen.vm_id, seed_volume=volume,
+    )  # fmt: skip
+
+
+def build_by_proxmox(plan: Plan, session: Session, cluster: Cluster) -> MadeTemplate:
+    """Build what was planned as a template on the cluster.
+
+    Raises the errors of the API, and what :func:`run_build` does; then nothing is left on the cluster, unless
+    ``session.keep`` asked for it.
+    """
+    with open_plan(plan, session) as build:
         with contextlib.ExitStack() as made:
-            if installs:
-                made.enter_context(
-                    upload_seed(
-                        cluster, chosen.node, placement.iso_storage, workspace / "seed.iso", build_id, session.progress
-                    )
-                )
-            outcome = run_build(
-                session.tool,
-                template,
-                build=build,
-                workspace=workspace,
-                log=session.name_log(definition.name, build_id),
-                masker=Masker(token.values()),
-                var_files=[variables],
-                secrets=token,
-                environment=make_trust_environment(cluster.access, workspace),
-                only=only,
-                keep=session.keep,
-                ssh_user=BUILD_USER,
-                ssh_key=workspace / "key",
-                progress=session.progress,
-            )
+            if plan.seed_volume:
+                storage = plan.seed_volume.partition(":")[0]
+                seed = plan.workspace / "seed.iso"
+                made.enter_context(upload_seed(cluster, plan.node, storage, seed, plan.build_id, session.progress))
+            outcome = run_plan(plan, session, build)
         build.note(seed_volume="")
         vm_id = find_template_id(outcome.artifacts)
-        if vm_id != chosen.vm_id:
-            raise ToolFailed(f"Packer says that it made VM {vm_id}, and was asked for {chosen.vm_id}")
+        if vm_id != plan.vm_id:
+            raise ToolFailed(f"Packer says that it made VM {vm_id}, and was asked for {plan.vm_id}")
         build.note(vm_id=0)  # from here on it is the pipeline's
-    inputs = _describe_inputs(definition, chosen)
-    provenance = record_build(definition, road, session.tool, template, (), inputs, session.project)
-    return MadeTemplate(vm_id, build_id, provenance)
+    provenance = record_build(plan.definition, plan.road, session.tool, plan.template, (), plan.inputs, session.project)
+    return MadeTemplate(vm_id, plan.build_id, provenance)
 
 
 def make_trust_environment(access: ClusterAccess, workspace: Path) -> dict[str, str]:

@@ -6,19 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagekit.build.local import build_local
-from imagekit.build.packer.answers import BUILD_USER, boot_command
-from imagekit.build.packer.check import check_template
+from imagekit.build.packer.answers import boot_command
 from imagekit.build.packer.choose import Road, Start
-from imagekit.build.packer.mask import Masker
 from imagekit.build.packer.own_templates import find_own_template
+from imagekit.build.packer.plan import Plan, check_values, open_plan, run_plan
 from imagekit.build.packer.prepare import prepare_build
 from imagekit.build.packer.record import record_build
-from imagekit.build.packer.remains import open_build
 from imagekit.build.packer.result import describe_disk, find_disk, read_disk_packages, take_disk
-from imagekit.build.packer.run import run_build
 from imagekit.build.packer.session import Session
 from imagekit.build.packer.tool import require_plugins
-from imagekit.build.packer.variables import BuildMachine, describe_medium, make_qemu_variables, write_variables
+from imagekit.build.packer.variables import BuildMachine, describe_medium, make_qemu_variables
 from imagekit.definition.model import Builder, ImageDefinition, PackerBuild
 from imagekit.image import BuiltImage
 from imagekit.progress import Event
@@ -27,49 +24,43 @@ _START = "start.img"
 PLUGINS = {"github.com/hashicorp/qemu": "1.0.9", "github.com/hashicorp/ansible": "1.0.3"}
 
 
-def build_by_qemu(
+def plan_by_qemu(
     definition: ImageDefinition, road: Road, session: Session, workspace: Path, machine: BuildMachine
-) -> BuiltImage:
-    """Build ``definition`` as ``workspace/disk.raw`` and return it with its provenance.
+) -> Plan:
+    """Put into ``workspace`` what Packer needs to build ``definition`` on this machine, and check all of it.
 
-    All that can be checked is checked first. Raises :class:`DefinitionInvalid`, :class:`ToolMissing`,
-    :class:`ToolFailed` and :class:`HostFailed`; ``session.keep`` leaves the machine of a failed build for a look.
+    Raises :class:`DefinitionInvalid`, :class:`ToolMissing` and :class:`ToolFailed`.
     """
     require_plugins(session.tool, PLUGINS)
     build_id = secrets.token_hex(6)
     template = find_own_template("qemu")
-    with open_build(session.state, build_id, workspace=workspace) as build:
-        session.progress(Event("preparing the build"))
-        prepare_build(workspace, definition, road.start, build_id)
-        image = _describe_start(definition, road.start, workspace)
-        inputs = {"start-disk": image[1]}
-        command = boot_command(definition.base.release) if road.start is Start.INSTALLER else ()
-        values = make_qemu_variables(definition, road.start, workspace, machine, image=image, boot_command=command)
-        variables = workspace / "variables.json"
-        write_variables(variables, values)
-        session.progress(Event("checking the template"))
-        for warning in check_template(session.tool, template, values, [variables], workspace=workspace):
-            session.warn(warning)
+    session.progress(Event("preparing the build"))
+    prepare_build(workspace, definition, road.start, build_id)
+    image = _describe_start(definition, road.start, workspace)
+    command = boot_command(definition.base.release) if road.start is Start.INSTALLER else ()
+    values = make_qemu_variables(definition, road.start, workspace, machine, image=image, boot_command=command)
+    var_files, warnings = check_values(session, template, workspace, values, values)
+    return Plan(
+        definition, road, build_id, workspace, template, var_files, warnings, inputs={"start-disk": image[1]},
+        ssh_key=workspace / "key", serial_log=workspace / "serial.log",
+    )  # fmt: skip
+
+
+def build_by_qemu(plan: Plan, session: Session) -> BuiltImage:
+    """Build what was planned as ``disk.raw`` in its workspace and return it with its provenance.
+
+    Raises :class:`DefinitionInvalid`, :class:`ToolFailed` and :class:`HostFailed`; ``session.keep`` leaves the machine
+    of a failed build for a look.
+    """
+    definition, road, disk = plan.definition, plan.road, plan.workspace / "disk.raw"
+    inputs = plan.inputs
+    with open_plan(plan, session) as build:
         if road.start is Start.LOCAL_DISK:
-            inputs = _make_start(definition, session, workspace)
-        outcome = run_build(
-            session.tool,
-            template,
-            build=build,
-            workspace=workspace,
-            log=session.name_log(definition.name, build_id),
-            masker=Masker(),
-            var_files=[variables],
-            keep=session.keep,
-            serial_log=workspace / "serial.log",
-            ssh_user=BUILD_USER,
-            ssh_key=workspace / "key",
-            progress=session.progress,
-        )
-        disk = workspace / "disk.raw"
-        take_disk(find_disk(outcome.artifacts), disk, session.progress)
+            inputs = _make_start(definition, session, plan.workspace)
+        outcome = run_plan(plan, session, build)
+        take_disk(find_disk(outcome.artifacts, plan.workspace), disk, session.progress)
     provenance = record_build(
-        definition, road, session.tool, template, read_disk_packages(disk), inputs, session.project
+        definition, road, session.tool, plan.template, read_disk_packages(disk), inputs, session.project
     )
     return BuiltImage(describe_disk(definition, disk, session.progress), provenance)
 

@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from imagekit.build.packer.processes import end_processes, find_processes
 from imagekit.build.packer.room import PREFIX
+from imagekit.build.workspace import keep_workspace, remove_workspace
 from imagekit.errors import HostFailed, Refused
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
@@ -30,7 +30,8 @@ _LARGEST_RECORD = 1 << 16
 class Record:
     """What is known of a build. ``began`` is in seconds since 1970; ``kept`` says why it was left on purpose.
 
-    ``vm_id`` is 0 without a cluster; ``seed_volume`` is the volume id of an uploaded seed ISO.
+    ``vm_id`` is 0 without a cluster, whose API is at ``cluster``; ``seed_volume`` is the volume id of an uploaded seed
+    ISO.
     """
 
     build_id: str
@@ -42,6 +43,7 @@ class Record:
     vm_id: int = 0
     seed_volume: str = ""
     kept: str = ""
+    cluster: str = ""
 
     @property
     def on_cluster(self) -> bool:
@@ -59,19 +61,22 @@ class Remains:
     directories: tuple[Path, ...]
 
     def describe(self) -> str:
-        """Return one line for a person."""
+        """Return one line for a person; of the cluster, what the record says."""
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.record.began))
         parts = [f"build {self.record.build_id} of {began}"]
         if self.record.kept:
             parts.append(f"kept: {self.record.kept}")
-        if self.processes:
-            parts.append(f"{len(self.processes)} running process{'es' if len(self.processes) > 1 else ''}")
-        parts.extend(map(str, self.directories))
+        parts.extend(self.list_parts())
         if self.record.vm_id:
             parts.append(f"VM {self.record.vm_id} on {self.record.node or 'the cluster'}")
         if self.record.seed_volume:
             parts.append(self.record.seed_volume)
         return ", ".join(parts)
+
+    def list_parts(self) -> list[str]:
+        """Return what is left on this machine beside the record, a few words for each thing."""
+        running = f"{len(self.processes)} running process{'es' if len(self.processes) > 1 else ''}"
+        return [*([running] if self.processes else []), *map(str, self.directories)]
 
 
 class OpenBuild:
@@ -98,14 +103,19 @@ class OpenBuild:
         self.record = changed
 
     def keep(self, reason: str) -> None:
-        """Leave everything as it is when the block ends; ``reason`` is shown with the remains."""
+        """Leave everything as it is when the block ends, the workspace too; ``reason`` is shown with the remains.
+
+        To be called once. Killed in between, this is a dead build like any other, and removed with its workspace.
+        """
+        keep_workspace(self.workspace, self._path)
         self.note(kept=reason)
 
 
 @contextlib.contextmanager
 def open_build(
-    state: Path, build_id: str, *, workspace: Path, node: str = "", vm_id: int = 0, seed_volume: str = ""
-) -> Iterator[OpenBuild]:
+    state: Path, build_id: str, *, workspace: Path, cluster: str = "", node: str = "", vm_id: int = 0,
+    seed_volume: str = "",
+) -> Iterator[OpenBuild]:  # fmt: skip
     """Yield the record of a new build, locked, and clean up after it when the block ends.
 
     Processes with the build's mark are ended, unless :meth:`OpenBuild.keep` was called. The record goes when nothing
@@ -122,7 +132,10 @@ def open_build(
         if not locked or path.exists():
             raise Refused(f"there is a build {build_id} already")
         (workspace / _MARKER).write_text(build_id)
-        record = Record(build_id, os.fspath(workspace.absolute()), time.time(), 0, "", node, vm_id, seed_volume)
+        record = Record(
+            build_id, os.fspath(workspace.absolute()), time.time(), cluster=cluster, node=node, vm_id=vm_id,
+            seed_volume=seed_volume,
+        )  # fmt: skip
         build = OpenBuild(path, record)
         build.note()
         done = False
@@ -146,11 +159,25 @@ def find_remains(state: Path) -> tuple[Remains, ...]:
     return tuple(sorted(found, key=lambda one: one.record.began))
 
 
-def remove_remains(remains: Remains) -> None:
+def find_live_builds(state: Path, cache: Path) -> frozenset[str]:
+    """Return the ids of the builds that go on: their record is locked or, when Packer has ended, their workspace is.
+
+    What they have on the cluster is no leftover.
+    """
+    records = {path.stem: path.with_suffix(".lock") for path in (state / "packer").glob("*.json")}
+    alive = {build_id for build_id, lock in records.items() if _is_held(lock)}
+    for marker in (cache / "builds").glob(f"*/{_MARKER}"):
+        with contextlib.suppress(OSError):
+            if _is_held(marker.with_name("lock")):
+                alive.add(marker.read_text()[:64])
+    return frozenset(alive)
+
+
+def remove_remains(remains: Remains, *, forget: bool = True) -> None:
     """End the processes, remove the directories and forget the record; nothing happens when the build is not dead.
 
-    What it left on the cluster is to be removed first: after this nobody knows of it. Raises :class:`HostFailed` when
-    something cannot be removed; the record stays then.
+    ``forget`` is false while something of the build may be on the cluster: nobody else knows of it. Raises
+    :class:`HostFailed` when something cannot be removed; the record stays then.
     """
     with _lock(remains.path, create=False) as locked:
         record = _read_record(remains.path) if locked else None
@@ -160,13 +187,11 @@ def remove_remains(remains: Remains) -> None:
         if survivors := end_processes(record.build_id, workspace):
             raise HostFailed(f"processes {', '.join(map(str, survivors))} of build {record.build_id} cannot be ended")
         for directory in _list_directories(record):
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_workspace(directory)
             if directory.exists():
-                raise HostFailed(
-                    f"{directory} of build {record.build_id} cannot be removed",
-                    hint="a root of the local builder in it belongs to other user ids: the next build removes it",
-                )
-        _forget(remains.path)
+                raise HostFailed(f"{directory} of build {record.build_id} cannot be removed")
+        if forget:
+            _forget(remains.path)
 
 
 def _look(path: Path, record: Record) -> Remains:
@@ -194,6 +219,17 @@ def _is_own_directory(path: Path) -> bool:
     except OSError:
         return False
     return path.is_absolute() and stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid()
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -240,7 +276,10 @@ def _read_record(path: Path) -> Record | None:
         record = Record(**known)
     except (OSError, ValueError, TypeError, AttributeError):
         return None
-    texts = (record.build_id, record.workspace, record.temporary, record.node, record.seed_volume, record.kept)
+    texts = (
+        record.build_id, record.workspace, record.temporary, record.node, record.seed_volume, record.kept,
+        record.cluster,
+    )  # fmt: skip
     numbers = (record.process, record.vm_id)
     if not all(isinstance(one, str) and "\0" not in one for one in texts):
         return None

@@ -34,6 +34,7 @@ from imagekit.progress import Progress, silent
 
 _POLL_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
+_END_IT = "when you have seen enough, end and remove it with: imagekit leftovers --remove"
 _HANDSHAKE = re.compile(r"(?:SSH handshake err|TCP connection to SSH ip/port failed): (.{1,300})")
 
 
@@ -69,8 +70,9 @@ def run_build(
 
     ``build`` is the open record of this build in ``workspace``, where Packer's private directory is made. ``secrets``
     maps variables to values, which go by the environment and are masked; ``masker`` knows every other secret, those in
-    ``environment`` too. ``log`` is written masked, mode 0600, while Packer runs. With ``keep`` a machine whose build fails is left running, and
-    ``ssh_user`` and ``ssh_key`` are named as the way in. There is no time limit but the template's own.
+    ``environment`` too. ``log`` is written masked, mode 0600, while Packer runs. With ``keep`` a machine whose build
+    fails is left running, and ``ssh_user`` and ``ssh_key`` are named as the way in. There is no time limit but the
+    template's own.
 
     Raises :class:`ToolFailed` and :class:`HostFailed` with the likely cause, :class:`DefinitionInvalid` for a template
     that Packer refuses, and after Ctrl-C :class:`KeyboardInterrupt`: the first lets Packer clean up, the second ends
@@ -103,11 +105,12 @@ def run_build(
         return Outcome(collect_artifacts(watch.facts), watch.clock.list_times(), warnings, log)
     step = watch.clock.failed or watch.clock.name
     handshakes = tuple(_HANDSHAKE.findall(read_tail(log)))
+    kept = keep and status == 1 and bool(watch.errors)
     failure = Failure(
-        status, step, tuple(watch.errors), watch.list_last_lines(), handshakes, serial_log, workspace, log
+        status, step, tuple(watch.errors), watch.list_last_lines(), handshakes, serial_log, workspace, log, kept
     )
     problem = _explain(failure, watch, directory, tool)
-    if keep and status == 1 and watch.errors:
+    if kept:
         build.keep(problem.message)
         problem.hint = f"{_describe_kept(watch, ssh_user, ssh_key)}\n{problem.hint or ''}".strip()
     else:
@@ -173,7 +176,7 @@ def _describe_kept(watch: Watch, user: str, key: Path | None) -> str:
     ``-on-error=abort`` skips every clean-up: QEMU outlives Packer with its port forwarded, a VM on a cluster runs on.
     """
     if not watch.address:
-        return "the machine was left running; the next run offers to remove it"
+        return f"the machine was left running; {_END_IT}"
     words = ["ssh", *(["-p", str(watch.port)] if watch.port else []), *(["-i", os.fspath(key)] if key else [])]
     way = " ".join([*words, f"{user}@{watch.address}" if user else watch.address])
-    return f"the machine was left running, look into it with: {way}\nthe next run offers to remove it"
+    return f"the machine was left running, look into it with: {way}\n{_END_IT}"

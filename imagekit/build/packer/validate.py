@@ -101,9 +101,9 @@ def read_diagnostics(text: str, directory: Path) -> Iterator[Diagnostic]:
     line itself, and a detail.
     """
     heads = list(_HEAD.finditer(text))
-    if (before := _flatten(text[: heads[0].start()] if heads else text)) and not heads:
+    if before := _flatten(text[: heads[0].start()] if heads else text):
         yield Diagnostic(True, before[:_LONGEST], "", "", 0)
-    ends = [head.start() for head in heads[1:]] + [len(text)]
+    ends = [*(head.start() for head in heads[1:]), len(text)][: len(heads)]
     for head, end in zip(heads, ends, strict=True):
         rest = text[head.end() : end]
         place = _PLACE.search(rest)

@@ -94,7 +94,7 @@ def make_proxmox_variables(
     return {
         "proxmox_url": f"{access.url}/api2/json",
         "proxmox_username": access.token_id,
-        "insecure_skip_tls_verify": access.tls.kind is not TlsKind.SYSTEM and access.tls.kind is not TlsKind.CA_FILE,
+        "insecure_skip_tls_verify": access.tls.kind is TlsKind.INSECURE,  # a pinned one is trusted by SSL_CERT_FILE
         "node": placement.node,
         "pool": placement.pool or None,
         "vm_id": vm_id,

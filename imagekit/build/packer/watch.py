@@ -36,7 +36,7 @@ _PORT = re.compile(r"Found port for communicator \(SSH, WinRM, etc\): (\d{1,5})"
 # What Packer adds to a failure and says elsewhere already.
 _NOISE = re.compile(
     r"aborted: skipping cleanup of step|==> Wait completed after|==> Some builds didn't complete|"
-    r"==> Builds finished but no artifacts|--> [\w.-]+: |Build '[^']+' errored after"
+    r"==> Builds finished but no artifacts|--> [\w.-]+: |Build '[^']+' errored after|\d+,,error-count,"
 )
 _ADDRESS = re.compile(r"Using SSH communicator to connect: ([\w.:-]{1,255})")
 
@@ -131,7 +131,7 @@ class Watch:
             case Said(text=text, error=error):
                 self._hear(self._clean_line(text), error=error)
             case Other(line=line):
-                self.said.extend(_cut(self._clean_line(line)))
+                self.said.extend(part for part in _cut(self._clean_line(line)) if not _NOISE.match(part))
 
     def _hear(self, text: str, *, error: bool) -> None:
         if text.startswith("Warning: ") and len(self.warnings) < _ERRORS_KEPT:
