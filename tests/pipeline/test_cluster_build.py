@@ -143,10 +143,8 @@ def test_template_of_everybody_is_never_built_over(tmp_path: Path, pve: Any, set
     assert pve.vms == []
 
 
-def test_shell_sets_variables(
-    tmp_path: Path, pve: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A variable of the template's that the shell sets reaches Packer; its default is not judged, its value not kept."""
+def test_shell_sets_variables(tmp_path: Path, pve: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of the template's that the shell sets reaches Packer; no default is judged, no value kept."""
     monkeypatch.setenv("PKR_VAR_limit", "11m11s")
     project = _write_project(tmp_path / "project")
     place = tmp_path / "project" / "own" / "old.pkr.hcl"

@@ -27,6 +27,7 @@ _HEADERS = (
     ("csrfpreventiontoken", rf"(CSRFPreventionToken{_OPENS}[^\s\"'\\,;)\]}}]{{1,1024}}"),
     ("authorization", rf"(Authorization{_OPENS}[^\r\n\"'\\\]}}]{{1,4096}}"),
     ("cookie", rf"(Cookie{_OPENS}[^\r\n\"'\\\]}}]{{1,4096}}"),
+    ("with the password", r"(with the password: )(?!<masked>)[^\s\"'\\]{1,64}"),  # of the build's VNC console
     ("://", r"(\b[a-z][a-z0-9+.-]{1,16}://[^\s/:@\"'<>]{1,128}:)(?!<masked>)[^\s/@\"'<>]{1,256}(?=@)"),
 )
 _KEY = r"()-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{0,16000}?-----END [A-Z ]{0,30}PRIVATE KEY-----"

@@ -177,6 +177,8 @@ def _describe_kept(watch: Watch, user: str, key: Path | None) -> str:
     """
     if not watch.address:
         return f"the machine was left running; {_END_IT}"
+    # The next machine at this port has another host key: nothing of this one is to be remembered.
     words = ["ssh", *(["-p", str(watch.port)] if watch.port else []), *(["-i", os.fspath(key)] if key else [])]
+    words += ["-o", "UserKnownHostsFile=/dev/null"]
     way = " ".join([*words, f"{user}@{watch.address}" if user else watch.address])
     return f"the machine was left running, look into it with: {way}\n{_END_IT}"

@@ -18,7 +18,7 @@ OLDEST = "1.14"
 _VERSION = re.compile(r"^Packer v(\d+\.\d+\.\d+)", re.MULTILINE)
 _EXTRA_PATH = ("/usr/local/bin", "/usr/local/sbin", "/usr/sbin")
 _INSTALL = (
-    "run `.ci/setup --packer` in imagekit's source, which builds it from HashiCorp's, or install HashiCorp's own package"
+    "run `.ci/setup --packer` in imagekit's source, which builds it from HashiCorp's, or install HashiCorp's package"
     " (developer.hashicorp.com/packer/install); it is licensed under the BUSL, so imagekit cannot bring it"
 )
 

@@ -62,6 +62,7 @@ def test_known_value_is_masked_in_every_form(form: str) -> None:
         ("Cookie: PVEAuthCookie=PVE%3Aroot@pam%3Acanary; a=b", "Cookie: <masked>"),
         ("Set-Cookie: x=canary; Path=/", "Set-Cookie: <masked>"),
         ("PVEAuthCookie=canary; a=b", "PVEAuthCookie=<masked>; a=b"),
+        ("connect via VNC\nwith the password: Vf1N3WJt", "connect via VNC\nwith the password: <masked>"),
         ("CSRFPreventionToken: 4EEC61E2:canary", "CSRFPreventionToken: <masked>"),
         ('"CSRFPreventionToken":"4EEC61E2:canary","x":1', '"CSRFPreventionToken":"<masked>","x":1'),
         ('"ticket":"PVE:root@pam:4EEC61E2::canarycanarycanary=="', '"ticket":"<masked>"'),

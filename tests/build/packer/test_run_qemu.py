@@ -113,7 +113,9 @@ def test_machine_without_ssh_is_explained(machine: Builder) -> None:
             ssh_key=machine.workspace / "key",
         )
     hint = str(caught.value.hint)
-    assert re.search(rf"ssh -p \d+ -i {machine.workspace}/key builder@127\.0\.0\.1", hint)
+    assert re.search(
+        rf"ssh -p \d+ -i {machine.workspace}/key -o UserKnownHostsFile=/dev/null builder@127\.0\.0\.1", hint
+    )
     assert "wrote nothing to its serial console" in caught.value.message
     assert "canarySecret" not in hint + machine.log.read_text()
 
