@@ -1,7 +1,8 @@
 """The flow as verbs over the rooms: build → verify → prove by booting → store, then a clone of what was stored."""
 
-from imagekit.pipeline.build import BuildOptions, ImageUnfit, build_image, choose_definition, is_proven
+from imagekit.pipeline.build import ImageUnfit, build_image, is_proven
 from imagekit.pipeline.clone import make_local_clone
+from imagekit.pipeline.options import BuildOptions, choose_definition
 from imagekit.pipeline.plan import plan_build
 from imagekit.pipeline.verify import (
     choose_accelerator,

@@ -13,6 +13,7 @@ from imagekit.host import find_tool
 from imagekit.image import BuiltImage, BuiltTemplate
 from imagekit.machine.accelerator import require_architecture
 from imagekit.machine.firmware import find_firmware
+from imagekit.pipeline.options import BuildOptions, choose_definition
 from imagekit.pipeline.verify import make_policy, prove_disk, verify_built
 from imagekit.progress import Event, Progress, silent
 from imagekit.report import Report, Severity, VerifiedImage, VerifiedTemplate
@@ -20,7 +21,7 @@ from imagekit.settings import Settings
 from imagekit.store import Store, Stored, open_store
 
 if TYPE_CHECKING:
-    from imagekit.definition import Builder, ImageDefinition, PackerSource, Project
+    from imagekit.definition import ImageDefinition, Project
     from imagekit.pipeline.packer import PackerBuilder
 
 
@@ -35,35 +36,6 @@ class ImageUnfit(VerificationFailed):
         super().__init__(f"{report.target} is not fit to be cloned: {counted} failed{unseen}", hint=where)
         self.report = report
         self.kept = kept
-
-
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """What one run asks for: the boot proof or not, what failed kept, a channel for the result, another builder.
-
-    ``source`` is Packer's; it implies that builder.
-    """
-
-    boot_test: bool = True
-    keep: bool = False
-    promote_to: str | None = None
-    builder: "Builder | None" = None
-    source: "PackerSource | None" = None
-
-
-def choose_definition(name: str, project: "Project", options: BuildOptions) -> "ImageDefinition":
-    """Return image ``name`` as this run is to build it; raises :class:`DefinitionInvalid` with every contradiction."""
-    from imagekit.definition import Builder, change_builder
-
-    definition = project.find_image(name)
-    if options.source is not None and definition.packer.template is not None:
-        raise DefinitionInvalid(
-            f"image {name} has a template directory of its own, which says where it builds",
-            hint=f"packer.only of [images.{name}] chooses among its sources",
-        )
-    if options.builder is None and options.source is None:
-        return definition
-    return change_builder(definition, options.builder or Builder.PACKER, options.source)
 
 
 def build_image(

@@ -10,7 +10,7 @@ from imagekit.cluster.leftovers import Leftover, find_leftovers
 from imagekit.cluster.removal import remove_leftover
 from imagekit.cluster.template import find_vm
 from imagekit.errors import ImagekitError
-from imagekit.pipeline.build import BuildOptions, choose_definition
+from imagekit.pipeline.options import BuildOptions, choose_definition
 from imagekit.progress import Event, Progress, silent
 from imagekit.settings import ClusterSettings, Settings, read_cluster
 

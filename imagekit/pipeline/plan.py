@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from imagekit.pipeline.build import BuildOptions, choose_definition
+from imagekit.pipeline.options import BuildOptions, choose_definition
 from imagekit.progress import Progress, silent
 from imagekit.settings import Settings
 
