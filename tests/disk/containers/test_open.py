@@ -58,7 +58,7 @@ def test_packed_qcow2_is_opened(tmp_path: Path, pack: object, kind: str) -> None
         assert (disk.format, disk.size, disk.path) == (kind, 102_400, path)
         assert disk.read(102_396, 4) == b"disk"
         assert list(disk.data_ranges()) == [(0, 102_400)]
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # fewer: another test's was collected meanwhile
 
 
 def test_packed_qcow2_with_backing_file_is_refused(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_packed_qcow2_with_backing_file_is_refused(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(ImageNamesHostFile, match="backing file"):
         open_disk(path, directory=tmp_path)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # fewer: another test's was collected meanwhile
 
 
 @pytest.mark.parametrize(
@@ -165,4 +165,4 @@ def test_damaged_container_leaves_nothing_open(tmp_path: Path) -> None:
         (tmp_path / "disk").write_bytes(content)
         with pytest.raises(NotADisk):
             open_disk(tmp_path / "disk", directory=tmp_path)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # fewer: another test's was collected meanwhile

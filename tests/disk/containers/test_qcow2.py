@@ -189,7 +189,7 @@ def test_file_is_closed_at_the_end(make_qcow2: MakeQcow2, tmp_path: Path) -> Non
     disk.close()
     with pytest.raises(ImageDamaged, match="ends within the header"):
         open_disk(broken)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # fewer: another test's was collected meanwhile
 
 
 @pytest.fixture

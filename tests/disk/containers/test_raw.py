@@ -143,4 +143,4 @@ def test_file_is_closed_at_the_end(disk_file: Path) -> None:
     disk.close()
     with pytest.raises(NotADisk):
         open_raw(disk_file.parent)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # fewer: another test's was collected meanwhile
