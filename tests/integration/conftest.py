@@ -1,18 +1,22 @@
 """One real build for the whole run: the program as a user starts it, in places of its own, shared by all tests."""
 
+import hashlib
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from imagekit.host import Completed, run, start
 from tests.integration.used import Used, use_clone
+
+if TYPE_CHECKING:
+    from tests.integration.packing import PackerProgram
 
 _SOURCE = Path(__file__).parents[2]
 
@@ -138,3 +142,38 @@ def template_disk(built: Built) -> Path:
 def used(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Used:
     """Boot the template once, use it, clean it up as people do, and return its disk at three moments."""
     return use_clone(built.program, built.document["reference"], tmp_path_factory.mktemp("used"))
+
+
+def compute_digest(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture(scope="session")
+def packer_program(warm_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[PackerProgram]":
+    """Return a program that finds Packer, with an empty store and a warm cache; its clones are removed afterwards."""
+    from tests.integration.packing import PackerProgram
+
+    home = tmp_path_factory.mktemp("packer")
+    (home / "project").mkdir()
+    program = PackerProgram(home, home / "project", warm_cache)
+    yield program
+    for one in program.json("clone", "--local", "--list")["clones"]:
+        program("clone", "--local", "--remove", one["name"], "--yes")
+
+
+@pytest.fixture(scope="session")
+def raw_disk(packer_program: "PackerProgram") -> Path:
+    """Return the local builder's disk of a plain template; nobody writes to it."""
+    packer_program.define('[images.plain]\nbuilder = "local"\nsize = "1500M"\n')
+    packer_program("build", "plain", "--no-boot-test")
+    return Path(packer_program.json("show", "plain")["path"])
+
+
+@pytest.fixture(scope="session")
+def given_disk(raw_disk: Path, packer_program: "PackerProgram") -> Path:
+    """Return that disk as people pass disks on, beside the definition: golden.qcow2."""
+    path = packer_program.directory / "golden.qcow2"
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", os.fspath(raw_disk), os.fspath(path)])
+    return path

@@ -102,6 +102,8 @@ def build_by_proxmox(plan: Plan, session: Session, cluster: Cluster) -> MadeTemp
     ``session.keep`` asked for it.
     """
     with open_plan(plan, session) as build:
+        # Before Packer runs: minutes later a script may be another one, or gone.
+        record = record_build(plan.definition, plan.road, session.tool, plan.template, (), plan.inputs, session.project)
         with contextlib.ExitStack() as made:
             if plan.seed_volume:
                 storage = plan.seed_volume.partition(":")[0]
@@ -113,8 +115,7 @@ def build_by_proxmox(plan: Plan, session: Session, cluster: Cluster) -> MadeTemp
         if vm_id != plan.vm_id:
             raise ToolFailed(f"Packer says that it made VM {vm_id}, and was asked for {plan.vm_id}")
         build.note(vm_id=0)  # from here on it is the pipeline's
-    provenance = record_build(plan.definition, plan.road, session.tool, plan.template, (), plan.inputs, session.project)
-    return MadeTemplate(vm_id, plan.build_id, provenance)
+    return MadeTemplate(vm_id, plan.build_id, record)
 
 
 def make_trust_environment(access: ClusterAccess, workspace: Path) -> dict[str, str]:

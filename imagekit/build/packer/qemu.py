@@ -55,13 +55,13 @@ def build_by_qemu(plan: Plan, session: Session) -> BuiltImage:
     definition, road, disk = plan.definition, plan.road, plan.workspace / "disk.raw"
     inputs = plan.inputs
     with open_plan(plan, session) as build:
+        # Before Packer runs: minutes later a script may be another one, or gone.
+        record = record_build(definition, road, session.tool, plan.template, (), inputs, session.project)
         if road.start is Start.LOCAL_DISK:
             inputs = _make_start(definition, session, plan.workspace)
         outcome = run_plan(plan, session, build)
         take_disk(find_disk(outcome.artifacts, plan.workspace), disk, session.progress)
-    provenance = record_build(
-        definition, road, session.tool, plan.template, read_disk_packages(disk), inputs, session.project
-    )
+    provenance = replace(record, packages=read_disk_packages(disk), inputs=record.inputs | dict(inputs))
     return BuiltImage(describe_disk(definition, disk, session.progress), provenance)
 
 

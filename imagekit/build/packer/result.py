@@ -28,7 +28,8 @@ def find_disk(artifacts: tuple[Artifact, ...], directory: Path) -> Path:
 
     Raises :class:`ToolFailed` when there is none, or more than one: a template is one disk.
     """
-    files = [directory / file for artifact in artifacts for file in artifact.files]
+    # Each post-processor tells again what it was given and keeps.
+    files = list(dict.fromkeys(directory / file for artifact in artifacts for file in artifact.files))
     disks = [file for file in files if _DISKS.fullmatch(file.suffix) and _VARIABLES not in file.name and file.is_file()]
     if len(disks) == 1:
         return disks[0]

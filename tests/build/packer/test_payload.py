@@ -41,7 +41,7 @@ def define(release: Release = Release.BOOKWORM) -> ImageDefinition:
         packages=("vim", "curl"),
         features=(Feature.NODE_EXPORTER, Feature.DOCKER),
         files=(FileEntry("/etc/motd", content="hello\n", mode=0o640, owner="deploy", group="adm"),),
-        users=(User("deploy", ssh_keys=(_KEY,), sudo=True, groups=("adm", "users"), shell="/bin/sh"), User("plain")),
+        users=(User("deploy", ("adm", "users"), "/bin/sh", (_KEY,), sudo=True), User("plain")),
     )
 
 
@@ -63,7 +63,7 @@ def read_additions(payload: dict[str, bytes]) -> dict[str, tarfile.TarInfo]:
 @pytest.mark.parametrize("start", [*_OURS, *_ADDED])
 @pytest.mark.parametrize("release", _RELEASES)
 def test_packages_of_each_start(start: Start, release: Release) -> None:
-    """The definition's packages and features are always installed, what every clone needs where others made the disk."""
+    """The definition's packages and features are always installed, a clone's needs where others made the disk."""
     definition = define(release)
     names = list_packages(definition, start)
     assert len(names) == len(set(names))
@@ -118,7 +118,9 @@ def test_archive_holds_what_apply_reads(start: Start, release: Release, tmp_path
     assert additions["/etc/sudoers.d/60-deploy"].mode == 0o440
     assert ("/etc/default/grub.d/50-imagekit.cfg" in additions) is (release is not Release.ALPINE_3_22)
     # What identifies one machine, and what the running system made, is nobody's to bring.
-    assert {"/etc/fstab", "/etc/machine-id", "/etc/hostname", "/etc/hosts", "/etc/apt/sources.list"}.isdisjoint(additions)
+    assert {"/etc/fstab", "/etc/machine-id", "/etc/hostname", "/etc/hosts", "/etc/apt/sources.list"}.isdisjoint(
+        additions
+    )
 
 
 def test_promtail_comes_as_a_package_file(tmp_path: Path) -> None:

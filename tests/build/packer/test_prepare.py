@@ -4,6 +4,7 @@ import io
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pycdlib
 import pytest
@@ -46,9 +47,7 @@ def read_line(key: Path) -> str:
 
     private = serialization.load_ssh_private_key(key.read_bytes(), password=None)
     return (
-        private.public_key()
-        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        .decode()
+        private.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
     )
 
 
@@ -120,7 +119,8 @@ def test_missing_file_is_refused_before_anything_is_made(what: str, tmp_path: Pa
     """A playbook, script, disk or ISO that is gone ends the build with its name while nothing has been made."""
     gone = tmp_path / "gone"
     medium = Medium("ab" * 32, path=gone)
-    definition = define(**{what: {"playbook": gone, "scripts": (gone,)}.get(what, medium)})
+    brought: dict[str, Any] = {what: {"playbook": gone, "scripts": (gone,)}.get(what, medium)}
+    definition = define(**brought)
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     with pytest.raises(DefinitionInvalid, match=r"gone is not there") as caught:

@@ -103,7 +103,7 @@ def test_no_rule_has_a_word_about_it(definition: ImageDefinition, place: str, tm
     ],
 )
 def test_values_are_judged(change: dict[str, object], rule: str, tmp_path: Path) -> None:
-    """The lint sees the values, not only the template: a wrong one is an error; a loud choice of the operator's none."""
+    """The lint sees the values, not only the template: a wrong one is an error, the operator's loud choice none."""
     definition = define(Release.BOOKWORM, PackerBuild(iso=Medium("", volume="local:iso/medium.iso")))
     road = choose_road(definition, has_cluster=True)
     for name in ("key", "payload.tar"):
@@ -152,7 +152,8 @@ def test_need_of_a_clone() -> None:
     definition = define(Release.BOOKWORM, PackerBuild(clone="golden"))
     need = make_need(definition, choose_road(definition, has_cluster=True), _PLACES["full"])
     assert (need.source, need.clone_source, need.iso_storage, need.iso_volume) == (SourceKind.CLONE, "golden", "", "")
-    assert not (need.uploads or need.sends_boot)
+    assert not need.uploads
+    assert not need.sends_boot
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_missing_plugin_is_told_before_the_cluster_is_asked(
     """Without the Proxmox plugin the build ends with its name, its version, and the command that brings it."""
     (tmp_path / "plugins").mkdir()
     bare = PackerTool(packer.program, packer.version, tmp_path / "plugins", {}, packer.cache)
-    with pytest.raises(ToolMissing, match="github.com/hashicorp/proxmox") as caught:
+    with pytest.raises(ToolMissing, match=r"github\.com/hashicorp/proxmox") as caught:
         plan(define(Release.BOOKWORM, PackerBuild(clone=9001)), bare, tmp_path, cluster)
     assert "plugins install github.com/hashicorp/proxmox '>= 1.2.2'" in str(caught.value.hint)
 

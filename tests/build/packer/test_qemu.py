@@ -114,9 +114,7 @@ def test_everything_at_once_has_no_mistake(medium: Medium, session: Session, tmp
     for name in ("play.yml", "ansible.cfg", "a.sh", "b.sh"):
         (tmp_path / name).write_text("")
     (tmp_path / "play.yml").write_text("- hosts: all\n")
-    brought = PackerBuild(
-        disk=medium, playbook=tmp_path / "play.yml", scripts=(tmp_path / "b.sh", tmp_path / "a.sh")
-    )
+    brought = PackerBuild(disk=medium, playbook=tmp_path / "play.yml", scripts=(tmp_path / "b.sh", tmp_path / "a.sh"))
     made, _ = plan(define(Release.BOOKWORM, brought), session, tmp_path)
     assert_no_mistake(made)
 
@@ -140,7 +138,7 @@ def test_missing_plugin_is_told_first(packer: PackerTool, tmp_path: Path) -> Non
     (tmp_path / "plugins").mkdir()
     bare = PackerTool(packer.program, packer.version, tmp_path / "plugins", {}, packer.cache)
     session = Session(bare, tmp_path / "cache", tmp_path / "state")
-    with pytest.raises(ToolMissing, match="github.com/hashicorp/qemu"):
+    with pytest.raises(ToolMissing, match=r"github\.com/hashicorp/qemu"):
         plan(define(Release.BOOKWORM, PackerBuild()), session, tmp_path)
     assert list((tmp_path / "workspace").iterdir()) == []
 

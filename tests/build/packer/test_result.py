@@ -74,6 +74,12 @@ def test_image_is_one_disk(names: list[str], said: str, tmp_path: Path) -> None:
     assert "packer.only" in str(caught.value.hint)
 
 
+def test_disk_that_is_told_twice_is_one(tmp_path: Path) -> None:
+    """A post-processor that keeps its input tells of the same file again."""
+    (disk,) = write_files(tmp_path, "disk.raw")
+    assert find_disk((make_artifact("disk.raw"), make_artifact("disk.raw", builder="shell-local")), tmp_path) == disk
+
+
 def test_disk_that_is_told_and_not_there_is_none(tmp_path: Path) -> None:
     """A file that Packer names and that a post-processor has removed is no disk; one of two builds may be left."""
     (kept,) = write_files(tmp_path, "kept.raw")
@@ -167,8 +173,8 @@ def test_no_disk_is_told(name: str, tmp_path: Path) -> None:
 
 
 def test_other_file_system_is_copied_with_its_holes(tmp_path: Path) -> None:
-    """A raw disk on another file system becomes the same bytes here."""
-    elsewhere = Path("/dev/shm") / f"imagekit-{os.getpid()}.raw"  # noqa: S108 - another file system than tmp_path's
+    """A raw disk on another file system (memory) becomes the same bytes here."""
+    elsewhere = Path("/dev/shm") / f"imagekit-{os.getpid()}.raw"
     try:
         elsewhere.write_bytes(_CONTENT)
         take_disk(elsewhere, tmp_path / "disk.raw", silent)

@@ -231,7 +231,7 @@ def test_what_the_operator_brings(tmp_path: Path) -> None:
 
 def test_file_of_values(tmp_path: Path) -> None:
     """The file is its owner's alone, holds the values as they are, and is never written over another one."""
-    values = {"a": ["x", '"quoted" ${not.hcl}'], "b": None, "c": True}
+    values: dict[str, object] = {"a": ["x", '"quoted" ${not.hcl}'], "b": None, "c": True}
     write_variables(tmp_path / "variables.json", values)
     assert stat.S_IMODE((tmp_path / "variables.json").stat().st_mode) == 0o600
     assert json.loads((tmp_path / "variables.json").read_text()) == values
