@@ -99,7 +99,7 @@ def test_build_from_the_local_builders_disk(packer_program: PackerProgram) -> No
     assert "Connected to SSH!" in log.read_text()
 
     clone = packer_program.json("clone", "template", "web-1", "--local")
-    answered = _enter(clone["ssh"], "hostname; cat /etc/motd; systemctl is-active prometheus-node-exporter")
+    answered = _enter(clone["ssh"], "hostname; cat /etc/motd; echo; systemctl is-active prometheus-node-exporter")
     assert answered.splitlines() == ["web-1", "made by a playbook", "active"]
     packer_program("clone", "--local", "--remove", "web-1", "--yes")
 

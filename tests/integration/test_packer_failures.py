@@ -59,11 +59,9 @@ def _find_build_id(packer_program: PackerProgram) -> str:
 def _kill_everything(started: Started, packer_program: PackerProgram) -> list[int]:
     """Kill imagekit and Packer's own processes as a machine that runs out of memory would; return what still runs."""
     build_id = _find_build_id(packer_program)
-    os.kill(started.process.pid, signal.SIGSTOP)  # it shall not see Packer die
-    for pid in find_marked(build_id):
-        if Path(f"/proc/{pid}/exe").resolve().name.startswith("packer"):
-            os.kill(pid, signal.SIGKILL)
-    os.kill(started.process.pid, signal.SIGKILL)
+    pids = [pid for pid in find_marked(build_id) if Path(f"/proc/{pid}/exe").resolve().name.startswith("packer")]
+    for pid in (started.process.pid, *pids):  # imagekit first: it would clean up after a Packer that dies
+        os.kill(pid, signal.SIGKILL)
     started.wait(30)
     return find_marked(build_id)
 
