@@ -82,8 +82,10 @@ def _make_start(definition: ImageDefinition, session: Session, workspace: Path) 
         definition, builder=Builder.LOCAL, packer=PackerBuild(), packages=(), features=(), files=(), users=(),
         promtail=None,
     )  # fmt: skip
-    built = build_local(
-        plain, workspace, session.cache, mke2fs=session.mke2fs, project=session.project, progress=session.progress
-    )
+
+    def tell(event: Event) -> None:  # its steps have names of their own: some come again after Packer
+        session.progress(replace(event, stage=f"start disk: {event.stage}"))
+
+    built = build_local(plain, workspace, session.cache, mke2fs=session.mke2fs, project=session.project, progress=tell)
     built.disk.path.replace(workspace / _START)
     return built.provenance.inputs | {"start-disk": str(built.disk.digest)}
