@@ -14,6 +14,8 @@ from imagekit.report import Report
 from imagekit.settings import AcceleratorChoice, Settings
 from imagekit.store import Version, open_store
 
+_DEFAULT_USERS = ("debian", "ubuntu", "alpine")
+
 if TYPE_CHECKING:
     from imagekit.definition import ImageDefinition, VerifyPolicy
     from imagekit.verify import Policy, VmConfig
@@ -72,6 +74,7 @@ def prove_disk(
         workdir=settings.state / "boot-logs",
         scratch=scratch,
         timeout_seconds=settings.boot_timeout,
+        user=read_default_user(disk),
         allow_users=allow_users,
         progress=progress,
     )
@@ -83,6 +86,19 @@ def prove_disk(
         boot=proof.facts,
         duration_seconds=report.duration_seconds + proof.duration_seconds,
     )
+
+
+def read_default_user(disk: Path) -> str:
+    """Return the account that cloud-init makes on clones of ``disk``: the distribution's, by its name in os-release.
+
+    Source: cloud-init's ``default_user`` in the configuration that each of these distributions ships.
+    """
+    from imagekit.disk.system import open_system
+
+    with open_system(disk) as tree:
+        told = (tree.read("/etc/os-release") or b"").decode(errors="replace").splitlines()
+    named = [line.partition("=")[2].strip("\"'") for line in told if line.startswith("ID=")]
+    return named[0] if named and named[0] in _DEFAULT_USERS else _DEFAULT_USERS[0]
 
 
 def choose_accelerator(settings: Settings, progress: Progress = silent) -> Accelerator:

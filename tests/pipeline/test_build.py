@@ -14,15 +14,6 @@ from imagekit.report import NotObserved, Report
 from imagekit.settings import Settings, read_settings
 from imagekit.store import Store, open_store
 from tests.stand_in import StandIn, make_boot_finding, make_dirty
-from tests.verify.clean_tree import make_disk, make_tree
-
-
-@pytest.fixture(scope="module")
-def clean_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small disk on which every check passes; do not change it."""
-    work = tmp_path_factory.mktemp("clean")
-    make_disk(make_tree(work / "root"), work / "disk.raw", work)
-    return work / "disk.raw"
 
 
 @pytest.fixture
