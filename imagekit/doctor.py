@@ -23,9 +23,6 @@ BUILD_TOOLS = ("mmdebstrap", "apt-get", "unshare", "mke2fs", "mformat", "sfdisk"
 BOOT_TOOLS = ("qemu-system-x86_64", "qemu-img", "ssh", "ssh-keygen")
 
 
-DEFAULT_IMAGE = "template"
-
-
 def examine_machine(settings: Settings) -> tuple[Ability, ...]:
     """Look at every tool, the privileges, the emulator and the places; nothing is changed."""
     mke2fs = str(settings.mke2fs or "mke2fs")
@@ -89,6 +86,7 @@ def examine_configured_cluster(project: "Project") -> tuple[Ability, ...]:
     from imagekit.cluster.api import open_cluster
     from imagekit.cluster.preflight import examine_cluster
     from imagekit.definition.model import PackerSource
+    from imagekit.definition.read import DEFAULT_IMAGE
     from imagekit.settings.cluster import read_cluster
 
     settings = read_cluster(project.cluster, (image.vm_id for image in project.images.values()))

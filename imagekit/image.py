@@ -37,6 +37,13 @@ class Firmware(StrEnum):
     SEABIOS = "seabios"
 
 
+class DiskFormat(StrEnum):
+    """Formats of a machine's disk, by QEMU's and Proxmox's names; always said, never guessed from a guest's bytes."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
 def parse_name(text: str, *, what: str = "image name") -> str:
     """Return ``text`` when it can name an image or channel; raises :class:`DefinitionInvalid` otherwise."""
     if not NAME_PATTERN.fullmatch(text):

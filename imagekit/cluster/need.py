@@ -3,19 +3,14 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from imagekit.image import DiskFormat
+
 
 class SourceKind(StrEnum):
     """Packer's sources for Proxmox, by their plugin's names."""
 
     ISO = "proxmox-iso"
     CLONE = "proxmox-clone"
-
-
-class DiskFormat(StrEnum):
-    """Formats of a VM's disk, by Proxmox's names."""
-
-    RAW = "raw"
-    QCOW2 = "qcow2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Final
 
 from imagekit.cluster.answer import Fields, read_fields, read_flag, read_number, read_rows, read_text, read_words
 from imagekit.cluster.api import Cluster, join_path
-from imagekit.cluster.need import DiskFormat
+from imagekit.image import DiskFormat
 
 # Storage types whose volumes are files and so may be qcow2 (pvesm(1), "Storage Types"); all others hold raw volumes.
 # PVE 9 itself says what a storage supports, and knows qcow2 on LVM.

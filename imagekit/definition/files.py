@@ -1,6 +1,7 @@
 """Readers of what belongs to files: where they go in the image, their bytes, their permissions."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from imagekit.definition.problems import Wrong, quote
@@ -56,31 +57,25 @@ def read_mode(value: object, scope: Scope) -> int:
 
 def read_source(value: object, scope: Scope) -> Path:
     """Return the path of an existing file, taken from the directory of the definition when it is relative."""
-    text = read_text(value, scope)
-    if not text or CONTROL.search(text):
-        raise Wrong(f"{quote(text)} is not a file's name")
-    path = scope.directory / text
-    try:
-        found = path.is_file()
-    except OSError as problem:
-        raise Wrong(f"{quote(text)} cannot be read: {problem.strerror}") from None
-    if not found:
-        raise Wrong(f"{quote(text)} is not a file in {scope.directory}")
-    return path
+    return _read_existing(value, scope, "file", Path.is_file)
 
 
 def read_directory(value: object, scope: Scope) -> Path:
     """Return the path of an existing directory, taken from the directory of the definition when it is relative."""
+    return _read_existing(value, scope, "directory", Path.is_dir)
+
+
+def _read_existing(value: object, scope: Scope, noun: str, is_there: Callable[[Path], bool]) -> Path:
     text = read_text(value, scope)
     if not text or CONTROL.search(text):
-        raise Wrong(f"{quote(text)} is not a directory's name")
+        raise Wrong(f"{quote(text)} is not a {noun}'s name")
     path = scope.directory / text
     try:
-        found = path.is_dir()
+        found = is_there(path)
     except OSError as problem:
         raise Wrong(f"{quote(text)} cannot be read: {problem.strerror}") from None
     if not found:
-        raise Wrong(f"{quote(text)} is not a directory in {scope.directory}")
+        raise Wrong(f"{quote(text)} is not a {noun} in {scope.directory}")
     return path
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from uuid import UUID
 
 from imagekit.errors import HostFailed
-from imagekit.image import parse_name
+from imagekit.image import DiskFormat, parse_name
 from imagekit.machine.accelerator import Accelerator
-from imagekit.machine.model import Disk, DiskFormat, Machine
+from imagekit.machine.model import Disk, Machine
 
 _FORMAT = 1
 _RECORD = "clone.json"

@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 from uuid import UUID, uuid4
 
+from imagekit.image import DiskFormat
 from imagekit.machine.accelerator import QEMU, Accelerator
 
 MIB = 1 << 20
@@ -15,13 +15,6 @@ _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 # An x86-64-v2 processor without cmpxchg16b. `max` boots slower under emulation: the guest then uses vector code that
 # is emulated one lane at a time. Debian 13's kernel 6.12 dies at random at an emulated cmpxchg16b (QEMU 7.2).
 EMULATED_CPU = "qemu64,-cx16,+ssse3,+sse4.1,+sse4.2,+popcnt"
-
-
-class DiskFormat(StrEnum):
-    """Formats of a machine's disk file; always said, never guessed from the guest's own bytes."""
-
-    RAW = "raw"
-    QCOW2 = "qcow2"
 
 
 @dataclass(frozen=True, slots=True)

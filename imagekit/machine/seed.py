@@ -44,8 +44,8 @@ def make_seed(*, instance_id: str, hostname: str, ssh_keys: Sequence[str], user_
     """
     meta = {"instance-id": instance_id, "local-hostname": hostname}
     own = {"ssh_authorized_keys": list(ssh_keys)} if ssh_keys else {}
-    document = _write_cloud_config(own) if user_data is None else _combine(own, user_data)
-    return Seed(document, _write_json(meta))
+    document = format_cloud_config(own) if user_data is None else _combine(own, user_data)
+    return Seed(document, format_json(meta))
 
 
 def write_seed(path: Path, seed: Seed) -> None:
@@ -93,13 +93,14 @@ def _list_documents(seed: Seed) -> dict[str, bytes]:
     return documents if seed.network_config is None else documents | {"network-config": seed.network_config}
 
 
-def _write_json(value: Mapping[str, object]) -> bytes:
+def format_json(value: Mapping[str, object]) -> bytes:
     """Return ``value`` as JSON, which is YAML too, so no value can break out of its place."""
     return json.dumps(value, indent=2).encode() + b"\n"
 
 
-def _write_cloud_config(value: Mapping[str, object]) -> bytes:
-    return b"#cloud-config\n" + _write_json(value)
+def format_cloud_config(value: Mapping[str, object]) -> bytes:
+    """Return ``value`` as a cloud-config document."""
+    return b"#cloud-config\n" + format_json(value)
 
 
 def _combine(own: Mapping[str, object], user_data: bytes) -> bytes:
@@ -119,6 +120,6 @@ def _combine(own: Mapping[str, object], user_data: bytes) -> bytes:
         )
     merge = [{"name": "list", "settings": ["append"]}, {"name": "dict", "settings": ["no_replace", "recurse_list"]}]
     archive = MIMEMultipart(boundary="==imagekit==")
-    for part, mime in ((text, kind), (_write_cloud_config({**own, "merge_how": merge}).decode(), "text/cloud-config")):
+    for part, mime in ((text, kind), (format_cloud_config({**own, "merge_how": merge}).decode(), "text/cloud-config")):
         archive.attach(MIMEText(part, mime.removeprefix("text/"), "utf-8"))
     return archive.as_bytes()

@@ -1,5 +1,6 @@
 """A build with Packer as the pipeline sees it: the road chosen and told, a disk or a template on the cluster back."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,8 +88,10 @@ class PackerBuilder:
             if self.on_cluster:  # our own template; one of the user's says what the user wants
                 keep_packages(cluster, node, made.vm_id)
             config = read_template_config(cluster, node, made.vm_id)
-        report = verify_vm_config(parse_vm_config(config, f"VM {made.vm_id} on {node}"), make_policy(self.definition))
-        place = ClusterPlace.parse(known.access.url, node, made.vm_id, read_mark(config))
+        vm = parse_vm_config(config, f"VM {made.vm_id} on {node}")
+        report = verify_vm_config(vm, make_policy(self.definition))
+        # A number is used again; the UUID tells this template from a later one.
+        place = ClusterPlace.parse(known.access.url, node, made.vm_id, vm.properties("smbios1").get("uuid", ""))
         definition = self.definition
         built = BuiltTemplate(place, definition.architecture, definition.firmware, definition.size, made.provenance)
         return built, replace(report, target=definition.name)
@@ -155,8 +158,6 @@ def make_own_environment(cluster: ClusterSettings | None) -> dict[str, str]:
 
     The Proxmox plugin reads ``PROXMOX_URL``, ``PROXMOX_USERNAME`` (the token's full id) and ``PROXMOX_TOKEN``.
     """
-    import os
-
     given = {name: value for name, value in os.environ.items() if name.startswith("PKR_VAR_")}
     if cluster is None:
         return given
@@ -166,12 +167,3 @@ def make_own_environment(cluster: ClusterSettings | None) -> dict[str, str]:
         "PROXMOX_USERNAME": access.token_id,
         "PROXMOX_TOKEN": access.secret.reveal(),
     }
-
-
-def read_mark(config: dict[str, object]) -> str:
-    """Return what tells a template from another one that had its number: the UUID in ``smbios1``."""
-    for part in str(config.get("smbios1", "")).split(","):
-        key, _, value = part.partition("=")
-        if key == "uuid":
-            return value
-    return ""

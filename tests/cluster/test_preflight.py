@@ -9,9 +9,10 @@ import pytest
 
 from imagekit.cluster import Tls, TlsKind
 from imagekit.cluster.api import Cluster
-from imagekit.cluster.need import DiskFormat, Need, SourceKind
+from imagekit.cluster.need import Need, SourceKind
 from imagekit.cluster.preflight import ClusterUnfit, examine_cluster, require_cluster
 from imagekit.host.ability import Ability
+from imagekit.image import DiskFormat
 from tests.cluster.conftest import Opener
 
 GIB = 1 << 30

@@ -57,6 +57,7 @@ def test_gone_meanwhile(cluster: Cluster, pve: Any, left: Leftover) -> None:
     """What went by itself is no error."""
     pve.vms.clear()
     remove_leftover(cluster, left)
+    assert _list_changes(pve) == []
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ def test_storage_that_is_not_there_is_named(cluster: Cluster, seed: Path) -> Non
         pass
 
 
-def test_removing_what_has_gone_is_no_error(cluster: Cluster) -> None:
+def test_removing_what_has_gone_is_no_error(cluster: Cluster, pve: Any) -> None:
     """A seed that somebody else removed is not missed."""
+    pve.store_file("local", "other.iso", 1 << 20)
     remove_seed(cluster, "pve1", _VOLUME, _BUILD)
+    assert _list_volumes(pve) == {"local:iso/other.iso"}

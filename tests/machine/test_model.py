@@ -7,8 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from imagekit.image import DiskFormat
 from imagekit.machine.accelerator import Accelerator
-from imagekit.machine.model import Disk, DiskFormat, Machine, choose_cpu_model, make_argv, make_mac
+from imagekit.machine.model import Disk, Machine, choose_cpu_model, make_argv, make_mac
 
 MACHINE = Machine(
     name="one",

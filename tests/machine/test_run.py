@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import ToolFailed
+from imagekit.image import DiskFormat
 from imagekit.machine.accelerator import Accelerator
 from imagekit.machine.firmware import find_firmware
-from imagekit.machine.model import EMULATED_CPU, Disk, DiskFormat, Machine, make_mac
+from imagekit.machine.model import EMULATED_CPU, Disk, Machine, make_mac
 from imagekit.machine.monitor import send_command
 from imagekit.machine.ports import reserve_port
 from imagekit.machine.run import find_running, start_detached, start_machine, stop_machine

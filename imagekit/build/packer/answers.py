@@ -7,7 +7,6 @@ step of the build removes. Nothing secret is on the disk, only the public half o
 
 import gzip
 import io
-import json
 import re
 import tarfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from imagekit.build.packer.initrd import InitrdFile, pack_initrd
 from imagekit.build.render import render_template
 from imagekit.definition.model import GIB, MIB, Distribution, ImageDefinition, Release
 from imagekit.errors import DefinitionInvalid
+from imagekit.machine.seed import format_cloud_config, format_json
 
 BUILD_USER = "packer"
 # GRUB's own command line, where the menu's entries cannot get in the way; the rest is in grub.cfg on the seed. A busy
@@ -82,17 +82,17 @@ def make_seed_files(
     for value in (definition.name, definition.timezone, instance_id, user):
         _require(_PLAIN, value)
     _require(_KEY, public_key.rstrip("\n"))
-    documents = {"meta-data": _write_json({"instance-id": instance_id, "local-hostname": definition.name})}
+    documents = {"meta-data": format_json({"instance-id": instance_id, "local-hostname": definition.name})}
     account = _describe_account(user, public_key.rstrip("\n"))
     match release.distribution:
         case Distribution.DEBIAN:
             documents["preseed.cpio.gz"] = _make_preseed(definition)
-            documents["user-data"] = _write_cloud_config(account)
+            documents["user-data"] = format_cloud_config(account)
         case Distribution.UBUNTU:
-            documents["user-data"] = _write_cloud_config({"autoinstall": _make_autoinstall(definition, account)})
+            documents["user-data"] = format_cloud_config({"autoinstall": _make_autoinstall(definition, account)})
         case Distribution.ALPINE:
             documents["imagekit.apkovl.tar.gz"] = _make_overlay(definition)
-            documents["user-data"] = _write_cloud_config(account)
+            documents["user-data"] = format_cloud_config(account)
     if release.distribution in _MEDIA:
         documents["grub.cfg"] = _make_grub_config(_MEDIA[release.distribution], definition)
     return documents
@@ -104,7 +104,7 @@ def make_boot_seed(
     """Return what the seed disk holds for a system that is installed already: the build's account and nothing else."""
     account = _describe_account(user, public_key.rstrip("\n"))
     meta = {"instance-id": instance_id, "local-hostname": definition.name}
-    return {"meta-data": _write_json(meta), "user-data": _write_cloud_config(account)}
+    return {"meta-data": format_json(meta), "user-data": format_cloud_config(account)}
 
 
 def _require(pattern: re.Pattern[str], value: str) -> None:
@@ -207,12 +207,3 @@ def _describe_account(user: str, public_key: str) -> dict[str, object]:
         "ssh_authorized_keys": [public_key],
     }
     return {"users": [account], "package_update": False, "package_upgrade": False}
-
-
-def _write_json(value: Mapping[str, object]) -> bytes:
-    """Return ``value`` as JSON, which is YAML too, so no value can break out of its place."""
-    return json.dumps(value, indent=2).encode() + b"\n"
-
-
-def _write_cloud_config(value: Mapping[str, object]) -> bytes:
-    return b"#cloud-config\n" + _write_json(value)

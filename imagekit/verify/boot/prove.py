@@ -19,9 +19,10 @@ from uuid import uuid4
 
 from imagekit.errors import HostFailed
 from imagekit.host.ssh import SshHost, make_key
+from imagekit.image import DiskFormat
 from imagekit.machine.accelerator import Accelerator
 from imagekit.machine.firmware import FirmwareFiles
-from imagekit.machine.model import Disk, DiskFormat, Machine, choose_cpu_model, make_mac
+from imagekit.machine.model import Disk, Machine, choose_cpu_model, make_mac
 from imagekit.machine.monitor import ping_agent
 from imagekit.machine.overlay import create_overlay
 from imagekit.machine.ports import reserve_port

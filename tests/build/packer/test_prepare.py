@@ -104,6 +104,7 @@ def test_medium_elsewhere_is_not_looked_for(tmp_path: Path) -> None:
     ):
         (tmp_path / name).mkdir()
         prepare_build(tmp_path / name, definition, Start.CLONE, "build-1")
+        assert (tmp_path / name / "seed.iso").is_file()
 
 
 def test_key_of_an_earlier_build_is_not_taken(tmp_path: Path) -> None:
