@@ -31,10 +31,11 @@ class Architecture(StrEnum):
 
 
 class Firmware(StrEnum):
-    """What starts the machine, by Proxmox's names for ``bios``."""
+    """What starts the machine: by Proxmox's names for ``bios``, and U-Boot for a card."""
 
     OVMF = "ovmf"
     SEABIOS = "seabios"
+    U_BOOT = "u-boot"
 
 
 class DiskFormat(StrEnum):
@@ -148,6 +149,14 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosurePath:
+    """One store path of a Nix closure; ``size_bytes`` is that of its serialisation, Nix's ``narSize``."""
+
+    path: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class DiskImage:
     """A raw disk in a file: what a builder hands on. ``size_bytes`` is the disk's size, not the file's space."""
 
@@ -202,6 +211,7 @@ class Provenance:
 
     ``tools`` maps a program to its version; ``inputs`` maps what was read (sources, definition) to its digest or text.
     ``reproducible`` is ``False`` with the reason in ``reproducible_note`` when this machine's tools cannot do it.
+    ``closure`` has the store paths on a disk that Nix made.
     """
 
     builder: str
@@ -213,6 +223,7 @@ class Provenance:
     git_dirty: bool
     reproducible: bool
     reproducible_note: str
+    closure: tuple[ClosurePath, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
 
 from imagekit.definition.digests import digest_directory, digest_file
+from imagekit.definition.image_table import find_tables
 from imagekit.definition.model import ImageDefinition, Medium
 from imagekit.definition.read import Project, list_value_keys, name_field
 from imagekit.definition.toml_lines import format_key
@@ -21,14 +23,15 @@ def describe_image(definition: ImageDefinition) -> dict[str, object]:
     :func:`digest_directory`, a medium's file as its name alone, since its digest is the definition's own; sizes are
     bytes, modes are octal text. Raises :class:`DefinitionInvalid` when such a file cannot be read any more.
     """
-    return {field.name: _describe(getattr(definition, field.name), field.name, _digest) for field in fields(definition)}
+    known = ("name", *find_tables(definition.kind)[""].keys)
+    return {name: _describe(getattr(definition, name), name, _digest) for name in known}
 
 
 def describe_project(project: Project) -> dict[str, object]:
     """Return every value of every image with its origin; ``schema_version`` is 1."""
     values = {}
     for name, definition in project.images.items():
-        for key in list_value_keys():
+        for key in list_value_keys(definition.kind):
             value: object = definition
             for part in key:
                 value = getattr(value, name_field(str(part)), None)  # None: the table [promtail] is not there
@@ -54,8 +57,11 @@ def _describe(value: object, key: str, describe_path: Callable[[Path], object]) 
         return value.value
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, IPv4Interface | IPv4Address | IPv6Address):
+        return str(value)
     if isinstance(value, Path):
-        return describe_path(value)
+        # a flake may lie beside gigabytes of old images; what it is made of is digested when it is staged
+        return {"name": value.name} if key == "flake" and describe_path is _digest else describe_path(value)
     if isinstance(value, int) and key == "mode":
         return f"{value:04o}"
     return value

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from imagekit.definition.model import DriveBus, Feature, FileEntry, ImageDefinition, MachineType, User
+from imagekit.definition.model import DriveBus, Feature, FileEntry, ImageDefinition, Kind, MachineType, User
 from imagekit.definition.size import format_size
 from imagekit.definition.toml_lines import format_key
 
@@ -56,6 +56,8 @@ def find_shared_ids(images: Mapping[str, ImageDefinition]) -> Iterator[tuple[str
     """Yield the name of each image whose ``vm_id`` an earlier one has, and why that is wrong."""
     owners: dict[int, str] = {}
     for name, image in images.items():
+        if image.kind is not Kind.TEMPLATE:
+            continue
         owner = owners.setdefault(image.vm_id, name)
         if owner != name:
             other = format_key(("images", owner))

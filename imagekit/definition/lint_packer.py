@@ -121,7 +121,7 @@ def find_firmware_contradictions(image: ImageDefinition) -> Iterator[Contradicti
         case Firmware.OVMF if image.esp == 0 and (local or _begins_with_our_disk(image.packer)):
             why = "0 leaves no EFI system partition, and firmware ovmf boots from one"
             yield Contradiction("esp", why, ("esp", "firmware", "builder"))
-        case Firmware.SEABIOS | Firmware.OVMF:
+        case Firmware.SEABIOS | Firmware.OVMF | Firmware.U_BOOT:
             pass
         case _:
             assert_never(image.firmware)

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from imagekit.image import Architecture, Firmware
 from imagekit.report import Profile, Severity
@@ -18,13 +20,15 @@ class Kind(StrEnum):
     """What the image is for; it chooses the builder, the checks and the ways it may be delivered."""
 
     TEMPLATE = "template"
+    SD_IMAGE = "sd-image"
 
 
 class Builder(StrEnum):
-    """What turns the definition into a disk: this machine's own packages, or Packer."""
+    """What turns the definition into a disk: this machine's own packages, Packer, or a flake of Nix."""
 
     LOCAL = "local"
     PACKER = "packer"
+    NIX = "nix"
 
 
 class PackerSource(StrEnum):
@@ -238,6 +242,38 @@ class PackerBuild:
         return {name: _thaw(value) for name, value in self.variables.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class NixBuild:
+    """``[images.NAME.nix]``: which outputs of which flake are the image and the system on it.
+
+    ``flake`` is a directory with a ``flake.nix``, ``None`` for imagekit's own; ``attribute`` is a package of the
+    image's system, ``configuration`` one of ``nixosConfigurations``.
+    """
+
+    flake: Path | None = None
+    attribute: str = "pihole-image"
+    configuration: str = "pihole"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """``[images.NAME.site]``: what is true of one house only, which the flake reads as ``nix/site.json``.
+
+    ``dns`` are resolvers that the machine asks before its own one answers. ``interface`` is the name of the port that
+    has ``address``, empty for any wired one. ``admin`` is the one account that people enter, with ``ssh_keys``.
+    """
+
+    host_name: str = "pihole"
+    address: IPv4Interface = field(default_factory=lambda: IPv4Interface("192.168.0.53/24"))
+    gateway: IPv4Address = field(default_factory=lambda: IPv4Address("192.168.0.1"))
+    dns: tuple[IPv4Address | IPv6Address, ...] = field(
+        default_factory=lambda: (IPv4Address("9.9.9.9"), IPv4Address("1.1.1.1"))
+    )
+    ssh_keys: tuple[str, ...] = ()
+    interface: str = ""
+    admin: str = "admin"
+
+
 def _thaw(value: object) -> object:
     match value:
         case Mapping():
@@ -250,7 +286,10 @@ def _thaw(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class ImageDefinition:
-    """One ``[images.NAME]``, complete: every value is either the operator's or the default written here.
+    """One ``[images.NAME]``, complete: every value is either the operator's or the default of its kind.
+
+    The defaults written here are those of a template; :func:`make_sd_image` has those of an SD image, to which only
+    ``builder``, ``nix``, ``site``, ``architecture``, ``timezone``, ``verify`` and ``channels`` mean something.
 
     Sizes are in bytes; ``vm_id`` is the template's id on the cluster (100 to 999999999); ``cores`` and ``memory`` are
     what the template has there.
@@ -260,6 +299,8 @@ class ImageDefinition:
     kind: Kind = Kind.TEMPLATE
     builder: Builder = Builder.LOCAL
     packer: PackerBuild = field(default_factory=PackerBuild)
+    nix: NixBuild = field(default_factory=NixBuild)
+    site: Site | None = None
     base: Base = field(default_factory=Base)
     architecture: Architecture = Architecture.AMD64
     packages: tuple[str, ...] = ()
@@ -280,3 +321,22 @@ class ImageDefinition:
     boot_test: bool = True
     channels: tuple[str, ...] = ("candidate", "stable")
     verify: VerifyPolicy = field(default_factory=VerifyPolicy)
+
+
+def make_sd_image(name: str, **given: Any) -> ImageDefinition:  # noqa: ANN401 - each key has its field's type
+    """Return an SD image with what was ``given``, and else the defaults of its kind.
+
+    Only imagekit's own flake is known to read site values, so only with that one they have defaults.
+    """
+    nix = given.get("nix", NixBuild())
+    defaults: dict[str, Any] = {
+        "kind": Kind.SD_IMAGE,
+        "builder": Builder.NIX,
+        "site": Site() if nix.flake is None else None,
+        "architecture": Architecture.ARM64,
+        "firmware": Firmware.U_BOOT,
+        "timezone": "Europe/Berlin",
+        "boot_test": False,
+        "verify": VerifyPolicy(profile=Profile.SD_IMAGE),
+    }
+    return ImageDefinition(name, **{**defaults, **given})

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.definition.cluster_table import ClusterTable
-from imagekit.definition.model import ImageDefinition
-from imagekit.definition.parse import TABLES, parse_project
+from imagekit.definition.image_table import find_tables
+from imagekit.definition.model import ImageDefinition, Kind, make_sd_image
+from imagekit.definition.parse import parse_project
 from imagekit.definition.problems import suggest
 from imagekit.definition.toml_file import TomlFile, read_toml
 from imagekit.definition.toml_lines import KeyPath, format_key
@@ -14,6 +15,7 @@ from imagekit.errors import DefinitionInvalid
 
 FILE_NAME = "imagekit.toml"
 DEFAULT_IMAGE = "template"
+DEFAULT_CARD = "pihole"
 _WHOLE = ("files", "users")  # arrays of tables: one origin for all of their elements
 
 
@@ -47,12 +49,12 @@ class Project:
 def read_project(start: Path) -> Project:
     """Read the ``imagekit.toml`` of directory ``start`` or the nearest one above it.
 
-    Without one the project is built in and has the image ``template``. Raises :class:`DefinitionInvalid` with every
-    mistake in the file.
+    Without one the project is built in and has the images ``template`` and ``pihole``. Raises
+    :class:`DefinitionInvalid` with every mistake in the file.
     """
     path = find_definition_file(start)
     if path is None:
-        images = {DEFAULT_IMAGE: ImageDefinition(DEFAULT_IMAGE)}
+        images = {DEFAULT_IMAGE: ImageDefinition(DEFAULT_IMAGE), DEFAULT_CARD: make_sd_image(DEFAULT_CARD)}
         return Project(None, images, trace_origins(images, None))
     file = read_toml(path)
     images, cluster = parse_project(file, path)
@@ -74,11 +76,12 @@ def find_definition_file(start: Path) -> Path | None:
     return None
 
 
-def list_value_keys() -> Iterator[KeyPath]:
-    """Yield each key of an image that has one value and one origin, such as ``("base", "release")``."""
-    for key in TABLES[""].keys:
-        if key in TABLES and key not in _WHOLE:
-            yield from ((key, inner) for inner in TABLES[key].keys)
+def list_value_keys(kind: Kind) -> Iterator[KeyPath]:
+    """Yield each key of an image of ``kind`` that has one value and one origin, such as ``("base", "release")``."""
+    tables = find_tables(kind)
+    for key in tables[""].keys:
+        if key in tables and key not in _WHOLE:
+            yield from ((key, inner) for inner in tables[key].keys)
         else:
             yield (key,)
 
@@ -91,8 +94,8 @@ def name_field(key: str) -> str:
 def trace_origins(images: dict[str, ImageDefinition], file: TomlFile | None) -> dict[str, str]:
     """Return where each value of ``images`` is from: ``default``, or a line of ``file``."""
     origins = {}
-    for name in images:
-        for key in list_value_keys():
+    for name, image in images.items():
+        for key in list_value_keys(image.kind):
             path: KeyPath = ("images", name, *key)
             line = None if file is None else file.lines.get(path)
             origins[format_key(path)] = "default" if file is None or line is None else f"{file.name}:{line}"

@@ -3,8 +3,18 @@ change it."""
 
 import json
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
-from imagekit.definition.model import Base, ImageDefinition, Release, SshPolicy, VerifyPolicy
+from imagekit.definition.model import (
+    Base,
+    ImageDefinition,
+    NixBuild,
+    Release,
+    Site,
+    SshPolicy,
+    VerifyPolicy,
+    make_sd_image,
+)
 from imagekit.definition.size import format_size
 
 _HEAD = """\
@@ -46,6 +56,33 @@ _VERIFY_KEYS = (
     ("forbid_paths", 'What else must not be in the image, such as ["/opt/build/*"].'),
     ("forbid_text", "What no file may contain, such as the name of an internal server."),
 )
+
+_CARD_HEAD = """
+# The SD image of a Pi-hole for a Raspberry Pi, made by Nix; see docs/pihole.md.
+[images.pihole]
+kind = "sd-image"
+"""
+_CARD_KEYS = (
+    ("builder", "A flake of Nix makes SD images; where it runs is a setting, or --builder."),
+    ("architecture", 'The processor of the machine: a Raspberry Pi 3 or 4 is "arm64".'),
+    ("timezone", "A zone of the tz database, for the machine's clock and logs."),
+    ("channels", "The names that can point to a version; a version is promoted from one to the next."),
+)
+_NIX_KEYS = (
+    ("attribute", "The package that is the image, and the configuration that imagekit deploy installs."),
+    ("configuration", ""),
+)
+_SITE_KEYS = (
+    ("host_name", "Its name, without a domain."),
+    ("address", "Its fixed address with its network's prefix, and the router there."),
+    ("gateway", ""),
+    ("dns", "Resolvers to ask before its own one answers."),
+    ("interface", 'The port that has the address, such as "end0"; left empty, any wired one.'),
+    ("admin", "The one account on it, which may become root."),
+)
+_CARD_BLOCKS = """# Public keys, the only way in; without one nothing is built. Replace this one: nobody can use it.
+#ssh_keys = ["<KEY>"]
+"""
 
 # Nobody has the private half of this key: its 32 bytes were drawn at random.
 _EXAMPLE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFxQyRpQ5xZza2bBWTk0hp/cN+2ax4cIJPWW/synBeg/ ops@example"
@@ -124,6 +161,25 @@ _BLOCKS = """
 
 def render_starter() -> str:
     """Return the text of a commented ``imagekit.toml`` that means exactly the built-in default."""
+    return _render_template() + _render_card()
+
+
+def _render_card() -> str:
+    card = make_sd_image("pihole")
+    assert card.site is not None
+    return (
+        _CARD_HEAD
+        + _render_keys(_CARD_KEYS, card)
+        + "\n# Which flake makes it: imagekit's own, or one beside this file.\n[images.pihole.nix]\n"
+        + '# A directory with a flake.nix.\n#flake = "pihole"\n'
+        + _render_keys(_NIX_KEYS, card.nix)
+        + "\n# What is true of one house only.\n[images.pihole.site]\n"
+        + _render_keys(_SITE_KEYS, card.site)
+        + _CARD_BLOCKS.replace("<KEY>", _EXAMPLE_KEY)
+    )
+
+
+def _render_template() -> str:
     image = ImageDefinition("template")
     return (
         _HEAD
@@ -146,6 +202,8 @@ def render_value(key: str, value: object) -> str:
             return str(value).lower()
         case Release():
             return f'"{value.number}"'
+        case IPv4Interface() | IPv4Address() | IPv6Address():
+            return f'"{value}"'
         case StrEnum() | str():
             return json.dumps(value)  # for printable text a TOML basic string is a JSON string
         case int() if key in ("size", "esp", "memory"):
@@ -162,5 +220,8 @@ def render_value(key: str, value: object) -> str:
             raise TypeError(f"{key} has no simple TOML form")
 
 
-def _render_keys(keys: tuple[tuple[str, str], ...], noun: ImageDefinition | Base | SshPolicy | VerifyPolicy) -> str:
-    return "".join(f"# {why}\n#{key} = {render_value(key, getattr(noun, key))}\n" for key, why in keys)
+def _render_keys(
+    keys: tuple[tuple[str, str], ...], noun: ImageDefinition | Base | SshPolicy | VerifyPolicy | NixBuild | Site
+) -> str:
+    lines = ((f"# {why}\n" if why else "") + f"#{key} = {render_value(key, getattr(noun, key))}\n" for key, why in keys)
+    return "".join(lines)

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.definition import ImageDefinition, describe_image, describe_project, read_project
+from imagekit.definition import (
+    ImageDefinition,
+    NixBuild,
+    Site,
+    describe_image,
+    describe_project,
+    make_sd_image,
+    read_project,
+)
 from imagekit.errors import DefinitionInvalid
 
 _TEXT = """
@@ -28,14 +36,29 @@ def _make_project(directory: Path) -> Path:
 
 
 def test_description_is_complete_json() -> None:
-    """Every field of a definition is in its description, as plain JSON that survives a round trip."""
+    """Every field that says something of its kind is in a definition's description, as plain JSON."""
     document = describe_image(ImageDefinition("template"))
-    assert list(document) == [field.name for field in fields(ImageDefinition)]
+    assert list(document) == [field.name for field in fields(ImageDefinition) if field.name not in ("nix", "site")]
     assert json.loads(json.dumps(document)) == document
     assert document["size"] == 2 << 30
     assert document["base"] == {"distribution": "debian", "release": "bookworm"}
     assert document["promtail"] is None
     assert type(document["kind"]) is str
+
+
+def test_description_of_a_card_has_its_site(tmp_path: Path) -> None:
+    """An SD image is described by its flake and its site, without what only templates have."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "flake.nix").touch()
+    card = make_sd_image("pihole", nix=NixBuild(flake=tmp_path / "mine"), site=Site())
+    document = describe_image(card)
+    assert json.loads(json.dumps(document)) == document
+    assert document["nix"] == {"flake": {"name": "mine"}, "attribute": "pihole-image", "configuration": "pihole"}
+    site = document["site"]
+    assert isinstance(site, dict)
+    assert (site["address"], site["dns"]) == ("192.168.0.53/24", ["9.9.9.9", "1.1.1.1"])
+    assert "size" not in document
+    assert "vm_id" not in document
 
 
 def test_description_is_the_same_everywhere(tmp_path: Path) -> None:
@@ -152,7 +175,7 @@ def test_project_has_values_with_origins(tmp_path: Path) -> None:
     values, defaults = document["values"], built_in["values"]
     assert isinstance(values, dict)
     assert isinstance(defaults, dict)
-    assert list(values) == list(defaults)
+    assert list(values) == [key for key in defaults if key.startswith("images.template.")]
     assert values["images.template.features"] == {"value": ["promtail"], "origin": "imagekit.toml:3"}
     assert values["images.template.promtail.loki_url"] == {"value": "http://loki/", "origin": "imagekit.toml:4"}
     assert values["images.template.promtail.package"]["value"] == str(tmp_path / "one" / "deb" / "p.deb")

@@ -25,7 +25,8 @@ from imagekit.definition import (
     User,
     read_project,
 )
-from imagekit.definition.parse import TABLES, parse_project
+from imagekit.definition.image_table import TABLES
+from imagekit.definition.parse import parse_project
 from imagekit.definition.toml_file import TomlFile
 from imagekit.errors import DefinitionInvalid
 from imagekit.image import Architecture

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.definition import ImageDefinition, Project, read_project
+from imagekit.definition import ImageDefinition, Project, make_sd_image, read_project
 from imagekit.definition.read import find_definition_file
 from imagekit.errors import DefinitionInvalid
 
 
 def test_built_in_project(tmp_path: Path) -> None:
-    """Without a file there is one image, template, and every value of it is a default."""
+    """Without a file there are the images template and pihole, and every value of them is a default."""
     project = read_project(tmp_path)
     assert project.path is None
-    assert project.images == {"template": ImageDefinition("template")}
+    assert project.images == {"template": ImageDefinition("template"), "pihole": make_sd_image("pihole")}
     assert set(project.origins.values()) == {"default"}
     assert project.find_image("template").name == "template"
 

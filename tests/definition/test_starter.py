@@ -10,21 +10,24 @@ from imagekit.cluster import Placement
 from imagekit.definition import (
     FileEntry,
     ImageDefinition,
+    NixBuild,
     PackerBuild,
+    Site,
     SshPolicy,
     User,
     VerifyPolicy,
+    make_sd_image,
     read_project,
     render_starter,
 )
 from imagekit.definition.cluster_table import CLUSTER
+from imagekit.definition.image_table import CARD_TABLES, TABLES
 from imagekit.definition.model import Base
-from imagekit.definition.parse import TABLES
 from imagekit.definition.read import name_field
 from imagekit.definition.starter import render_value
 
 _REFERENCE = Path(__file__).parent.parent.parent / "docs" / "definition.md"
-_HEADER = re.compile(r"#?\[+(?:images\.template\.?)?(\w*)\]+")
+_HEADER = re.compile(r"#?\[+(?:images\.(?:template|pihole)\.?)?(\w*)\]+")
 _SETTING = re.compile(r"#(\w+) = ")
 _NOUNS = {
     "": ImageDefinition,
@@ -34,13 +37,18 @@ _NOUNS = {
     "packer": PackerBuild,
     "files": FileEntry,
     "users": User,
+    "nix": NixBuild,
+    "site": Site,
 }
 
 
-def _list_settings() -> list[tuple[str, str]]:
+_TEMPLATE, _, _CARD = render_starter().partition("# The SD image of a Pi-hole")
+
+
+def _list_settings(text: str = _TEMPLATE) -> list[tuple[str, str]]:
     """Return table and key of every commented setting of the starter, in order."""
     table, found = "", []
-    for line in render_starter().splitlines():
+    for line in text.splitlines():
         if header := _HEADER.fullmatch(line):
             table = header.group(1)
         elif setting := _SETTING.match(line):
@@ -52,7 +60,7 @@ def _uncomment(wanted: set[tuple[str, str]]) -> str:
     """Return the starter with the settings ``wanted`` in force, and the headers of their tables."""
     builder = "packer" if any(name == "packer" for name, _ in wanted) else "local"
     table, lines = "", []
-    for line in render_starter().splitlines():
+    for line in _TEMPLATE.splitlines():
         if header := _HEADER.fullmatch(line):
             table = header.group(1)
             line = line.lstrip("#") if any(name == table for name, _ in wanted) else line
@@ -79,6 +87,7 @@ def test_starter_means_the_default(tmp_path: Path) -> None:
     image = _read(tmp_path, render_starter())
     assert image == read_project(tmp_path.parent).find_image("template")
     assert image == ImageDefinition("template")
+    assert read_project(tmp_path).find_image("pihole") == make_sd_image("pihole")
     assert read_project(tmp_path).cluster is None
 
 
@@ -90,10 +99,37 @@ def test_starter_shows_every_key() -> None:
     found = _list_settings()
     assert set(found) == expected
     assert len(found) == len(set(found))
-    lines = render_starter().splitlines()
+    lines = _TEMPLATE.splitlines()
     for number, line in enumerate(lines):
         if _SETTING.match(line) and not _SETTING.match(lines[number - 1]):
             assert lines[number - 1].startswith("# "), line
+
+
+def test_starter_shows_every_key_of_a_card() -> None:
+    """Every key of an SD image is in the starter once, but for its kind, which is in force, and the checks' policy."""
+    found = _list_settings(_CARD)
+    expected = {(table, key) for table in ("nix", "site") for key in CARD_TABLES[table].keys}
+    expected |= {("", key) for key in CARD_TABLES[""].keys if key not in CARD_TABLES and key != "kind"}
+    assert set(found) == expected
+    assert len(found) == len(expected)
+
+
+@pytest.mark.parametrize(("table", "key"), _list_settings(_CARD))
+def test_each_key_of_a_card_can_be_uncommented(tmp_path: Path, table: str, key: str) -> None:
+    """Removing one '#' leaves a valid file; a value that has a default stays the default."""
+    (tmp_path / "pihole").mkdir()
+    (tmp_path / "pihole" / "flake.nix").touch()
+    at, lines = "", []
+    for line in _CARD.splitlines():
+        if header := _HEADER.fullmatch(line):
+            at = header.group(1)
+        setting = _SETTING.match(line)
+        lines.append(line[1:] if setting and (at, setting.group(1)) == (table, key) else line)
+    (tmp_path / "imagekit.toml").write_text("# The SD image" + "\n".join(lines))
+    project = read_project(tmp_path)
+    assert project.origins[".".join(filter(None, ("images.pihole", table, key)))] != "default"
+    if key not in ("flake", "ssh_keys"):
+        assert project.find_image("pihole") == make_sd_image("pihole")
 
 
 @pytest.mark.parametrize(("table", "key"), _list_settings())
@@ -154,10 +190,11 @@ def _read_reference() -> dict[str, dict[str, str]]:
 
 
 def test_reference_documents_every_key() -> None:
-    """The reference has each key of the parser's tables and no other."""
+    """The reference has each key of the parser's tables and no other; a card shares its keys with templates."""
     assert {table: set(keys) for table, keys in _read_reference().items()} == {
-        table: set(noun.keys) for table, noun in {**TABLES, "cluster": CLUSTER}.items()
+        table: set(noun.keys) for table, noun in {**CARD_TABLES, **TABLES, "cluster": CLUSTER}.items()
     }
+    assert set(CARD_TABLES[""].keys) - {"nix", "site"} <= set(TABLES[""].keys)
 
 
 def test_reference_states_true_defaults() -> None:
@@ -168,8 +205,8 @@ def test_reference_states_true_defaults() -> None:
         for key, cell in keys.items():
             if cell.startswith("`"):
                 noun = _NOUNS[table]
-                made = noun("x") if table not in ("base", "ssh", "verify", "packer") else noun()
+                made = noun("x") if table not in ("base", "ssh", "verify", "packer", "nix", "site") else noun()
                 assert cell == f"`{render_value(key, getattr(made, key))}`", (table, key)
             else:
-                required = key in TABLES[table].required or (table, key) == ("users", "ssh_keys")
+                required = key in {**CARD_TABLES, **TABLES}[table].required or (table, key) == ("users", "ssh_keys")
                 assert (cell == "required") == required, (table, key)
