@@ -6,11 +6,12 @@ Specification 0.8 on every system, macOS too.
 
 from imagekit.settings.cluster import ClusterSettings, describe_cluster, read_cluster
 from imagekit.settings.file import find_settings_file
-from imagekit.settings.operator import AcceleratorChoice, Settings, name_flag, name_variable, read_settings
+from imagekit.settings.operator import AcceleratorChoice, NixPlace, Settings, name_flag, name_variable, read_settings
 
 __all__ = [
     "AcceleratorChoice",
     "ClusterSettings",
+    "NixPlace",
     "Settings",
     "describe_cluster",
     "find_settings_file",

@@ -6,11 +6,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from imagekit.definition.problems import Problems, Wrong, name_type, quote, suggest
+from imagekit.definition.problems import Problems, Wrong, suggest
 from imagekit.definition.toml_file import TomlFile
 from imagekit.errors import SettingsInvalid
+from imagekit.host.ssh_target import SshTarget
 from imagekit.settings.file import find_xdg, read_own_cluster, read_settings_file
-from imagekit.settings.values import read_directory, read_program, read_seconds
+from imagekit.settings.values import (
+    read_box,
+    read_bytes,
+    read_choice,
+    read_directory,
+    read_host,
+    read_program,
+    read_seconds,
+    read_whole,
+    read_word,
+)
 
 PLUGIN_VARIABLE = "PACKER_PLUGIN_PATH"  # Packer's own; one directory
 
@@ -24,13 +35,24 @@ class AcceleratorChoice(StrEnum):
     TCG = "tcg"
 
 
+class NixPlace(StrEnum):
+    """Where Nix builds: ``auto`` takes the nearest place that can."""
+
+    AUTO = "auto"
+    LOCAL = "local"
+    REMOTE = "remote"
+    VAGRANT = "vagrant"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where things are kept and how machines are run.
 
     ``mke2fs`` and ``packer`` are programs to use instead of the system's, or ``None``; ``packer_plugins`` is the
     directory of Packer's plugins, ``None`` for Packer's own. ``boot_timeout`` is in seconds, 0 for a limit that fits
-    the accelerator. ``origins`` maps each name to ``--flag``, a variable, ``settings.toml:LINE`` or ``default``.
+    the accelerator. ``nix_host`` is the machine of ``remote``. ``vagrant_provider`` and ``vagrant_box`` are ``None``
+    for those that fit this machine; ``vagrant_memory`` and ``vagrant_disk`` are bytes. ``origins`` maps each name to
+    ``--flag``, a variable, ``settings.toml:LINE`` or ``default``.
     """
 
     store: Path
@@ -41,6 +63,13 @@ class Settings:
     boot_timeout: int
     packer: Path | None
     packer_plugins: Path | None
+    nix_place: NixPlace
+    nix_host: SshTarget | None
+    vagrant_provider: str | None
+    vagrant_box: str | None
+    vagrant_cpus: int
+    vagrant_memory: int
+    vagrant_disk: int
     origins: Mapping[str, str]
 
     @property
@@ -120,21 +149,16 @@ def _find_default(name: str) -> object:
             return AcceleratorChoice.AUTO
         case "boot_timeout":
             return 0
+        case "nix_place":
+            return NixPlace.AUTO
+        case "vagrant_cpus":
+            return 2
+        case "vagrant_memory":
+            return 4 << 30
+        case "vagrant_disk":
+            return 60 << 30
         case _:
             return None
-
-
-def _read_accelerator(value: object) -> AcceleratorChoice:
-    if not isinstance(value, str):
-        raise Wrong(f"expected a string, found {name_type(value)}")
-    try:
-        return AcceleratorChoice(value)
-    except ValueError:
-        meant = suggest(value, list(AcceleratorChoice))
-        allowed = ", ".join(AcceleratorChoice)
-        raise Wrong(
-            f"{quote(value)} is not one of {allowed}" + (f"; did you mean {str(meant)!r}?" if meant else "")
-        ) from None
 
 
 def _explain_unknown(flag: str) -> str:
@@ -146,9 +170,16 @@ _READERS = {
     "store": read_directory,
     "cache": read_directory,
     "state": read_directory,
-    "accelerator": _read_accelerator,
+    "accelerator": read_choice(AcceleratorChoice),
     "mke2fs": read_program,
     "boot_timeout": read_seconds,
     "packer": read_program,
     "packer_plugins": read_directory,
+    "nix_place": read_choice(NixPlace),
+    "nix_host": read_host,
+    "vagrant_provider": read_word,
+    "vagrant_box": read_box,
+    "vagrant_cpus": read_whole(1, 512),
+    "vagrant_memory": read_bytes(1 << 30),
+    "vagrant_disk": read_bytes(20 << 30),
 }

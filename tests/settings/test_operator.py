@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import ExitCode, SettingsInvalid
-from imagekit.settings import AcceleratorChoice, find_settings_file, name_flag, name_variable, read_settings
+from imagekit.host.ssh_target import SshTarget
+from imagekit.settings import AcceleratorChoice, NixPlace, find_settings_file, name_flag, name_variable, read_settings
 
 
 def _write(text: str) -> Path:
@@ -43,7 +44,17 @@ def test_defaults_follow_xdg() -> None:
         "boot_timeout",
         "packer",
         "packer_plugins",
+        "nix_place",
+        "nix_host",
+        "vagrant_provider",
+        "vagrant_box",
+        "vagrant_cpus",
+        "vagrant_memory",
+        "vagrant_disk",
     ]
+    assert settings.nix_place is NixPlace.AUTO
+    assert settings.nix_host is settings.vagrant_provider is settings.vagrant_box is None
+    assert (settings.vagrant_cpus, settings.vagrant_memory, settings.vagrant_disk) == (2, 4 << 30, 60 << 30)
 
 
 @pytest.mark.parametrize("value", [None, "", "relative/path"])
@@ -90,6 +101,13 @@ def test_every_setting_from_every_source(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "boot_timeout": "90",
         "packer": str(program),
         "packer_plugins": "/p",
+        "nix_place": "remote",
+        "nix_host": "ssh://builder@nas.example:2222",
+        "vagrant_provider": "utm",
+        "vagrant_box": "bento/debian-12",
+        "vagrant_cpus": "4",
+        "vagrant_memory": "8G",
+        "vagrant_disk": "100G",
     }
     flags = read_settings(given)
     for name, value in given.items():
@@ -106,6 +124,10 @@ def test_every_setting_from_every_source(monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert settings.mke2fs == program
         assert settings.boot_timeout == 90
         assert (settings.packer, settings.packer_plugins) == (program, Path("/p"))
+        assert settings.nix_place is NixPlace.REMOTE
+        assert settings.nix_host == SshTarget("nas.example", "builder", 2222)
+        assert (settings.vagrant_provider, settings.vagrant_box) == ("utm", "bento/debian-12")
+        assert (settings.vagrant_cpus, settings.vagrant_memory, settings.vagrant_disk) == (4, 8 << 30, 100 << 30)
         assert "default" not in settings.origins.values()
     assert list(flags.origins.values()) == [name_flag(name) for name in given]
     assert list(variables.origins.values()) == [name_variable(name) for name in given]
@@ -141,7 +163,7 @@ def test_home_directory_is_expanded() -> None:
         ('stor = "/x"', "stor: unknown key; did you mean 'store'?"),
         (
             "zzz = 1",
-            "zzz: unknown key; known here: accelerator, boot_timeout, cache, cluster, mke2fs, packer, packer_plugins",
+            "zzz: unknown key; known here: accelerator, boot_timeout, cache, cluster, mke2fs, nix_host, nix_place, ",
         ),
         ("store = 1", "store: expected a string, found the integer 1"),
         ('store = "relative"', "store: 'relative' is not an absolute path"),
@@ -150,6 +172,14 @@ def test_home_directory_is_expanded() -> None:
         ('accelerator = "kvn"', "accelerator: 'kvn' is not one of auto, kvm, hvf, tcg; did you mean 'kvm'?"),
         ("accelerator = true", "accelerator: expected a string, found the boolean true"),
         ('mke2fs = "/nonexistent/mke2fs"', "mke2fs: '/nonexistent/mke2fs' is not a program that can be run"),
+        ('nix_place = "mac"', "nix_place: 'mac' is not one of auto, local, remote, vagrant"),
+        ('nix_host = "nas"', "nix_host: 'nas' is no SSH address: ssh://[user@]host[:port]"),
+        ('nix_host = "ssh://me:hunter2@nas"', "nix_host: an SSH address may not hold a password"),
+        ('vagrant_provider = "a b"', "cannot name a provider"),
+        ('vagrant_box = "../box"', "cannot name a box"),
+        ("vagrant_cpus = 0", "vagrant_cpus: the integer 0 is out of range; it must be 1 to 512"),
+        ('vagrant_memory = "1M"', "vagrant_memory: 1048576 bytes are out of range; at least 1G are needed"),
+        ('vagrant_disk = "much"', "vagrant_disk: 'much' is not a size"),
         ('packer = "packer"', "packer: 'packer' is not an absolute path"),
         ('packer_plugins = "plugins"', "packer_plugins: 'plugins' is not an absolute path"),
         ("cluster = 1", "cluster: expected a table, found the integer 1"),
