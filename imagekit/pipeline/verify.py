@@ -15,6 +15,7 @@ from imagekit.settings import AcceleratorChoice, Settings
 from imagekit.store import Version, open_store
 
 _DEFAULT_USERS = ("debian", "ubuntu", "alpine")
+_OWN_SERVICES = ("docker-pihole.service", "docker-unbound.service")  # nix/pihole
 
 if TYPE_CHECKING:
     from imagekit.definition import ImageDefinition, VerifyPolicy
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 def make_policy(definition: "ImageDefinition") -> "Policy":
     """Return what verification lets pass and forbids in an image of this definition."""
     users = tuple(user.name for user in definition.users)
-    return _make_policy(definition.verify, users, definition.firmware, definition.architecture)
+    if definition.site is None:
+        return _make_policy(definition.verify, users, definition.firmware, definition.architecture)
+    policy = _make_policy(
+        definition.verify, (*users, definition.site.admin), definition.firmware, definition.architecture
+    )
+    # Our own flake's services are known; what another one starts is its own matter.
+    return replace(policy, site=definition.site, services=_OWN_SERVICES if definition.nix.flake is None else ())
 
 
 def _make_policy(

@@ -12,7 +12,7 @@ from imagekit.report import Severity
 from imagekit.verify.view import View, ViewKind
 
 if TYPE_CHECKING:
-    from imagekit.definition.model import Allowance, SeverityOverride
+    from imagekit.definition.model import Allowance, SeverityOverride, Site
 
 # What a check is for, as the four usual answers; others are written out in the check.
 EVERYWHERE = (Profile.TEMPLATE, Profile.CONTAINER)
@@ -62,6 +62,8 @@ class Policy:
     severity: "tuple[SeverityOverride, ...]" = ()
     forbid_paths: tuple[str, ...] = ()
     forbid_text: tuple[str, ...] = ()
+    site: "Site | None" = None  # what a card was told about its house, where a definition says so
+    services: tuple[str, ...] = ()  # units that must be started, as "docker-pihole.service"
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
 

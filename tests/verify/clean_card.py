@@ -80,6 +80,7 @@ FILES: dict[str, str | bytes] = {
         "AuthorizedKeysFile %h/.ssh/authorized_keys /etc/ssh/authorized_keys.d/%u\n"
     ),
     KEYS: KEY,
+    f"{ETC}/etc/hostname": "pihole\n",
     FSTAB: (
         "/dev/disk/by-label/NIXOS_SD / ext4 x-initrd.mount 0 1\n"
         "/dev/disk/by-label/FIRMWARE /boot/firmware vfat nofail,noauto 0 2\n"

@@ -22,7 +22,7 @@ from tests.verify.clean_tree import splice, write
 from tests.verify.dirty.change import Dirt
 from tests.verify.dirty.disk import poke
 from tests.verify.dirty.sd_disk import CARD, DEEP, SD_DISK_DIRT
-from tests.verify.dirty.sd_image import SD_KIN, SD_ROOT_DIRT
+from tests.verify.dirty.sd_image import HOUSE, SD_KIN, SD_ROOT_DIRT
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +88,13 @@ def test_clean_card_passes_every_check(clean_card: Path) -> None:
 def test_clean_card_passes_a_deep_verification(clean_card: Path) -> None:
     """What packages bring, examples and libraries, is no secret of the build."""
     assert not verify_disk(clean_card, DEEP).findings
+
+
+def test_card_of_its_house_passes(clean_card: Path) -> None:
+    """A card with the name, address, router, keys and services that its definition names is clean."""
+    report = verify_disk(clean_card, HOUSE)
+    assert report.findings == ()
+    assert "sd-site" in report.passed
 
 
 def test_directory_of_a_fresh_card_is_judged(clean_card_tree: Path) -> None:

@@ -25,6 +25,7 @@ from imagekit.verify.view import CannotSee, View
 
 # What reads a card's configuration is imported where it is used: most runs are about templates.
 if TYPE_CHECKING:
+    from imagekit.definition import Site
     from imagekit.verify.facts.nixos_users import User
 
 _REGISTRATION = "/nix-path-registration"
@@ -176,6 +177,39 @@ def find_network_problems(view: View, _policy: Policy) -> Iterator[Seen]:
             yield Seen(name_in_store(view, network.path), found, Severity.WARN)
 
 
+def find_site_problems(view: View, policy: Policy) -> Iterator[Seen]:
+    """Look whether the card is what its definition says of its house: name, address, router, keys, services."""
+    system = open_system(view)
+    if policy.site is not None:
+        yield from _judge_site(view, system, policy.site)
+    for unit in policy.services:
+        if not is_enabled(system, unit):
+            yield Seen(name_in_store(view, f"/etc/systemd/system/{unit}"), "is not started")
+
+
+def _judge_site(view: View, system: View, site: "Site") -> Iterator[Seen]:
+    from imagekit.verify.facts.nixos_networks import read_static_networks
+
+    name = (system.text("/etc/hostname", 1024) or "").strip()
+    if name != site.host_name:
+        yield Seen(name_in_store(view, "/etc/hostname"), f"the host is {name or 'nameless'}, not {site.host_name}")
+    given = read_static_networks(system)
+    for what, wanted, values in (
+        ("address", str(site.address), given.addresses),
+        ("gateway", str(site.gateway), given.gateways),
+    ):
+        if wanted not in values:
+            found = f"no network gives the {what} {wanted}" + (f", but {', '.join(values)}" if values else "")
+            yield Seen(name_in_store(view, "/etc/systemd/network"), found)
+    file = f"/etc/ssh/authorized_keys.d/{site.admin}"
+    present = {" ".join(line.split()[:2]) for line in system.lines(file)} if system.is_file(file) else set()
+    missing = [key for key in site.ssh_keys if " ".join(key.split()[:2]) not in present]
+    if missing:
+        yield Seen(
+            name_in_store(view, file), f"{len(missing)} of {len(site.ssh_keys)} keys cannot enter as {site.admin}"
+        )
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         id="sd-first-boot",
@@ -229,6 +263,15 @@ CHECKS: tuple[Check, ...] = (
         why="a server without a screen that has no address cannot be reached, nor asked anything",
         fix='match the interface by type (matchConfig.Type = "ether"), or set usePredictableInterfaceNames = false',
         find=find_network_problems,
+        profiles=(Profile.SD_IMAGE,),
+    ),
+    Check(
+        id="sd-site",
+        severity=Severity.FAIL,
+        subject=Subject.SD_IMAGE,
+        why="the card comes up with another name or address, or nobody has the key: it cannot be found or entered",
+        fix="have the flake read nix/site.json, or make the table site say what the flake does",
+        find=find_site_problems,
         profiles=(Profile.SD_IMAGE,),
     ),
 )

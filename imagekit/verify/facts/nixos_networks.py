@@ -69,6 +69,28 @@ def _read_network(system: View, path: str) -> Network | None:
     return Network(path, () if by_other and not names else tuple(names))
 
 
+@dataclass(frozen=True, slots=True)
+class StaticNetworks:
+    """The fixed addresses, each with its prefix, and the routers that files of systemd-networkd give."""
+
+    addresses: tuple[str, ...]
+    gateways: tuple[str, ...]
+
+
+@fact
+def read_static_networks(system: View) -> StaticNetworks:
+    """Return what the system's ``.network`` files give, in their order; nothing where networkd is not started."""
+    addresses: list[str] = []
+    gateways: list[str] = []
+    if is_enabled(system, "systemd-networkd.service", "systemd-networkd.socket"):
+        for path, _ in system.children(_NETWORKS, ".network"):
+            for line in system.lines(path):
+                key, _, value = (part.strip() for part in line.partition("="))
+                addresses += [value] if key == "Address" and value else []
+                gateways += [value] if key == "Gateway" and value else []
+    return StaticNetworks(tuple(addresses), tuple(gateways))
+
+
 def _read_dhcpcd(system: View) -> Network:
     path = f"{_UNITS}/dhcpcd.service"
     config = _DHCPCD_CONFIG.search(system.text(path, _LIMIT) or "")

@@ -2,8 +2,10 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace as alter
 from pathlib import Path
 
+from imagekit.definition import Site
 from tests.verify import clean_card as card
 from tests.verify.clean_tree import MODES, link, remove, write
 from tests.verify.dirty.change import FAIL, HASH, WARN, Dirt, added, all_of, removed, swapped, wrote
@@ -50,7 +52,17 @@ def _dhcpcd_for_eth0(root: Path) -> None:
 _CONF, _INIT = card.EXTLINUX, f"init={card.SYSTEM}/init"
 _SECRET = card.store("wpa_supplicant.conf")
 
+_SITE = Site(admin="ops", ssh_keys=(card.KEY.strip(),))
+HOUSE = alter(CARD, site=_SITE, services=("docker-pihole.service",))
+
 SD_ROOT_DIRT = (
+    Dirt("sd-site", "name", FAIL, "hostname", wrote(f"{card.ETC}/etc/hostname", "nixos\n"), HOUSE),
+    Dirt("sd-site", "no-name", FAIL, "hostname", removed(f"{card.ETC}/etc/hostname"), HOUSE),
+    Dirt("sd-site", "address", FAIL, "network", swapped(_NETWORK, "0.53/24", "0.54/24"), HOUSE),
+    Dirt("sd-site", "prefix", FAIL, "network", swapped(_NETWORK, "0.53/24", "0.53/16"), HOUSE),
+    Dirt("sd-site", "gateway", FAIL, "network", swapped(_NETWORK, "Gateway=192.168.0.1", "Gateway=10.0.0.1"), HOUSE),
+    Dirt("sd-site", "key", FAIL, "authorized_keys", swapped(card.KEYS, "G93bmVy", "G93bmVz"), HOUSE),
+    Dirt("sd-site", "service", FAIL, "docker-pihole", removed(f"{_WANTS}/docker-pihole.service"), HOUSE),
     Dirt("sd-layout", "names", FAIL, "partition 2", swapped(card.FSTAB, "NIXOS_SD", "NIXOS"), CARD),
     Dirt("sd-layout", "firmware-name", WARN, "partition 1", swapped(card.FSTAB, "/FIRMWARE", "/BOOT"), CARD),
     Dirt("sd-extlinux", "none", FAIL, _CONF, removed(_CONF), CARD),
