@@ -1,6 +1,7 @@
 """``imagekit build``: the whole way from a definition to a stored, proven version."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -12,12 +13,16 @@ from imagekit.cli.timings import Timings, describe_timings, render_timings
 
 @click.command()
 @click.argument("name")
-@click.option("--builder", type=click.Choice(["local", "packer"]), help="What builds it (default: as defined).")
+@click.option("--builder", metavar="BUILDER",
+              help="local or packer; for an SD image where Nix builds: local, remote, vagrant, or ssh://USER@HOST "
+              "(default: as defined, and the nearest that can).")  # fmt: skip
 @click.option("--source", type=click.Choice(["qemu", "proxmox-iso", "proxmox-clone"]),
               help="What Packer builds it with; implies --builder packer.")  # fmt: skip
 @click.option("--boot-test/--no-boot-test", default=True, help="Boot two clones before storing (default: as defined).")
 @click.option("--promote", "promote_to", metavar="CHANNEL", help="Move this channel to the result.")
 @click.option("--keep", is_flag=True, help="Keep what failed for a look: the disk, or Packer's machine.")
+@click.option("--keep-up", is_flag=True, help="Leave the Vagrant VM running after the build.")
+@click.option("--verify-rebuild", is_flag=True, help="Have Nix build twice, and say what differs.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built and how, check it, and stop.")
 @click.option("--timings", "show_timings", is_flag=True, help="Say afterwards how long each step took.")
 @store_option
@@ -25,9 +30,13 @@ from imagekit.cli.timings import Timings, describe_timings, render_timings
 @click.pass_context
 def build(
     ctx: click.Context, *, name: str, builder: str | None, source: str | None, boot_test: bool, promote_to: str | None,
-    keep: bool, dry_run: bool, show_timings: bool, store: str | None, as_json: bool,
+    keep: bool, keep_up: bool, verify_rebuild: bool, dry_run: bool, show_timings: bool, store: str | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Build image NAME, verify it offline, prove it by booting two clones, and store it as a version.
+
+    An SD image (`imagekit build pihole`) is built by Nix, on this machine, another one or in a Vagrant VM; it is
+    verified offline, and not booted.
 
     Prints the version's reference. Content that is stored already gives the version that has it. A failed check stops
     with exit code 5 and a table of findings; nothing is stored then.
@@ -43,7 +52,8 @@ def build(
     settings, project = make_settings(store=store), find_project()
     options = BuildOptions(
         boot_test=boot_test, keep=keep, promote_to=promote_to,
-        builder=None if builder is None else Builder(builder), source=None if source is None else PackerSource(source),
+        source=None if source is None else PackerSource(source), keep_up=keep_up, rebuild=verify_rebuild,
+        **_read_builder(ctx, builder),
     )  # fmt: skip
     if dry_run:
         with show_progress() as progress:
@@ -84,6 +94,26 @@ def build(
         print_json({**summarize_version(version), "added": stored.added, "proven": proven, **timed})
     else:
         click.echo(str(version.reference))
+
+
+def _read_builder(ctx: click.Context, text: str | None) -> dict[str, Any]:
+    """Return the options that ``--builder`` stands for: what builds a template, or where Nix builds an SD image."""
+    from imagekit.definition import Builder
+    from imagekit.host.ssh_target import SshTarget
+    from imagekit.settings import NixPlace
+
+    match text:
+        case None:
+            return {}
+        case "local":
+            return {"builder": Builder.LOCAL, "place": NixPlace.LOCAL}
+        case "packer":
+            return {"builder": Builder.PACKER}
+        case "remote" | "vagrant":
+            return {"place": NixPlace(text)}
+        case _ if text.startswith("ssh://"):
+            return {"place": NixPlace.REMOTE, "host": SshTarget.parse(text)}
+    raise click.UsageError(f"{text!r} is no builder: there are local, packer, remote, vagrant and ssh://USER@HOST", ctx)
 
 
 def _print_plan(plan: Mapping[str, object]) -> None:

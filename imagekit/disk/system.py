@@ -31,9 +31,14 @@ def open_system(path: Path) -> Iterator[FileTree]:
     Raises :class:`VerificationFailed` when the file is no disk that is read, or holds no operating system or more than
     one, and :class:`ImageDamaged` when it contradicts itself.
     """
-    with contextlib.ExitStack() as opened:
-        disk = opened.enter_context(open_disk(path))
-        volumes = opened.enter_context(open_volumes(disk, read_table(disk)))
+    with open_disk(path) as disk, open_system_on(disk) as tree:
+        yield tree
+
+
+@contextlib.contextmanager
+def open_system_on(disk: Disk) -> Iterator[FileTree]:
+    """Open the files of the operating system on an open disk; raises as :func:`open_system`."""
+    with open_volumes(disk, read_table(disk)) as volumes:
         yield mount_volumes(find_root(volumes), volumes)
 
 

@@ -22,6 +22,8 @@ def plan_build(
     from imagekit.definition import Builder
 
     definition = choose_definition(name, project, options)
+    if definition.builder is Builder.NIX:
+        return {"image": name, "builder": "nix", **_plan_nix(definition, project, settings, options, progress)}
     described: dict[str, object] = {
         "image": name,
         "builder": definition.builder.value,
@@ -48,6 +50,16 @@ def _plan_local(
         "to_fetch": len(missing),
         "to_fetch_bytes": sum(package.size for package in missing),
     }
+
+
+def _plan_nix(
+    definition: "ImageDefinition", project: "Project", settings: Settings, options: BuildOptions, progress: Progress
+) -> dict[str, object]:
+    from imagekit.build import open_workspace
+    from imagekit.pipeline.nix import NixBuilder
+
+    with open_workspace(settings.cache, definition.name) as workspace:
+        return NixBuilder(definition, project.path, settings, options, progress).plan(workspace)
 
 
 def _plan_packer(

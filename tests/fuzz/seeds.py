@@ -239,7 +239,7 @@ def make_nix_seeds(work: Path) -> list[bytes]:
     """Return a registration as text and as a database."""
     paths = [f"/nix/store/{'0123456789abcdfghijklmnpqrsvwxyz'}-{name}" for name in ("bash-5.2", "etc", "linux-6.6.1")]
     text = "".join(f"{path}\nsha256:00\n120\n\n1\n{paths[0]}\n" for path in paths).encode()
-    schema = "CREATE TABLE ValidPaths (id INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL)"
+    schema = "CREATE TABLE ValidPaths (id INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL, narSize INTEGER)"
     return [text, _make_database(work / "db.sqlite", schema, "INSERT INTO ValidPaths (path) VALUES (?)", paths)]
 
 

@@ -55,6 +55,18 @@ class RawDisk:
             raise ImageDamaged(f"{self.path.name} became shorter while it was read")
         return bytes(pieces)
 
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill ``target`` with what is at ``offset``, without a copy; raises as :meth:`read`."""
+        check_range(offset, len(target), self.size, self.path.name)
+        while target:
+            try:
+                count = os.preadv(self._descriptor, [target], offset)
+            except OSError as problem:
+                _refuse(self.path, f"cannot be read at byte {offset}: {problem.strerror}", cause=problem)
+            if count == 0:
+                raise ImageDamaged(f"{self.path.name} became shorter while it was read")
+            target, offset = target[count:], offset + count
+
     def window(self, offset: int, length: int) -> Window:
         """Return the part of ``length`` bytes at ``offset``; raises :class:`ImageDamaged` when it is not inside."""
         return Window(self, offset, length)

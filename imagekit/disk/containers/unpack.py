@@ -1,11 +1,11 @@
-"""A packed disk, unpacked once into a sparse temporary file that has no name: it cannot be left behind."""
+"""A packed disk, unpacked once: into a sparse temporary file that has no name, or into one that the caller names."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from imagekit.disk.containers.magic import START_BYTES, Container, identify_start, suggest_conversion
-from imagekit.disk.containers.raw import NotADisk, RawDisk
+from imagekit.disk.containers.raw import NotADisk, RawDisk, open_file
 from imagekit.disk.containers.stream import PIECE_BYTES, read_frames, require_stream
 from imagekit.errors import VerificationFailed
 from imagekit.progress import Progress, silent
@@ -38,6 +38,26 @@ def unpack_stream(file: RawDisk, *, directory: Path | None = None, progress: Pro
             hint=_make_room(file.path, kind),
         ) from problem
     return RawDisk(file.path, descriptor, size, format=kind.value)
+
+
+def unpack_file(path: Path, target: Path, *, progress: Progress = silent) -> None:
+    """Make the sparse file ``target`` of the disk that the packed file ``path`` holds; nothing may be there yet.
+
+    Raises as :func:`unpack_stream`; what was written by then is removed.
+    """
+    with open_file(path) as file:
+        kind = require_stream(file)
+        try:
+            descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.ftruncate(descriptor, _write_sparse(descriptor, _expect_disk(file, kind, progress), path, kind))
+            except BaseException:
+                target.unlink()
+                raise
+            finally:
+                os.close(descriptor)
+        except OSError as problem:
+            raise VerificationFailed(f"{path.name} cannot be unpacked as {target}: {problem.strerror}") from problem
 
 
 def _expect_disk(file: RawDisk, kind: Container, progress: Progress) -> Iterator[bytes]:

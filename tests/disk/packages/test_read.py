@@ -138,8 +138,8 @@ def test_nix_registration(write: Write, tree: FileTree) -> None:
         f"{first}\nsha256:abc\n120\n\n1\n{first}\n{second}\nsha256:def\n8\n\n2\n{first}\n{second}\n",
     )
     assert read_store_paths(tree) == (
-        StorePath(first, HASHES[0], "openssl", "3.0.13"),
-        StorePath(second, HASHES[1], "unit-sshd.service", ""),
+        StorePath(first, HASHES[0], "openssl", "3.0.13", 120),
+        StorePath(second, HASHES[1], "unit-sshd.service", "", 8),
     )
     assert read_packages(tree) == PackageList(PackageKind.NIX, (Package("openssl", "3.0.13", ""),))
 
@@ -152,12 +152,12 @@ def test_nix_database_and_registration_are_joined(write: Write, tree: FileTree, 
         connection.executescript("pragma journal_mode = wal;" + NIX_SCHEMA)
         for text in (store_path(0, "hello-2.12"), store_path(2, "bash-5.2p26")):
             connection.execute(
-                "INSERT INTO ValidPaths (path, hash, registrationTime) VALUES (?, 'sha256:0', 1)", (text,)
+                "INSERT INTO ValidPaths (path, hash, registrationTime, narSize) VALUES (?, 'sha256:0', 1, 77)", (text,)
             )
     connection.close()
     paths = read_store_paths(tree)
     assert paths is not None
-    assert [each.name for each in paths] == ["bash", "hello"]
+    assert [(each.name, each.size_bytes) for each in paths] == [("bash", 77), ("hello", 77)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Tests of the tiny flake, which other tests build."""
