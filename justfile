@@ -13,6 +13,10 @@ integration *args:
 sysprep *args:
     .venv/bin/pytest -m integration tests/integration/sysprep.py {{args}}
 
+# An SD image in a real Vagrant VM under libvirt, started by hand: minutes, and a box made by imagekit itself.
+vagrant *args:
+    .venv/bin/pytest -m integration tests/integration/vagrant.py {{args}}
+
 # Style and types.
 lint:
     .venv/bin/ruff check

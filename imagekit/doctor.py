@@ -1,6 +1,7 @@
 """What this machine can do: each tool and place a build needs, whether it is there, and how to get it."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +27,16 @@ BOOT_TOOLS = ("qemu-system-x86_64", "qemu-img", "ssh", "ssh-keygen")
 def examine_machine(settings: Settings) -> tuple[Ability, ...]:
     """Look at every tool, the privileges, the emulator and the places; nothing is changed."""
     mke2fs = str(settings.mke2fs or "mke2fs")
-    found = [_examine_tool(name) for name in (*BUILD_TOOLS, *BOOT_TOOLS)]
-    found.append(_try("debian-archive-keyring", _describe_keyring))
-    found.append(_try("build privileges", _describe_privilege))
+    found = []
+    if (
+        sys.platform != "darwin"
+    ):  # a Mac has no packages of Debian's: templates are made by another machine, or a cluster
+        found += [_examine_tool(name) for name in BUILD_TOOLS]
+        found.append(_try("debian-archive-keyring", _describe_keyring))
+        found.append(_try("build privileges", _describe_privilege))
+    found += [_examine_tool(name) for name in BOOT_TOOLS]
     found.append(_try("UEFI firmware", lambda: str(find_firmware().code)))
-    if find_tool(mke2fs, required=False):
+    if sys.platform != "darwin" and find_tool(mke2fs, required=False):
         repeatable = is_reproducible(mke2fs)
         advice = (
             "" if repeatable else "mke2fs 1.47.1 or later: on Debian 12, apt install -t bookworm-backports e2fsprogs"
@@ -85,7 +91,7 @@ def examine_configured_cluster(project: "Project") -> tuple[Ability, ...]:
     from imagekit.build.packer.proxmox import make_need
     from imagekit.cluster.api import open_cluster
     from imagekit.cluster.preflight import examine_cluster
-    from imagekit.definition.model import PackerSource
+    from imagekit.definition.model import ImageDefinition, Kind, PackerSource
     from imagekit.definition.read import DEFAULT_IMAGE
     from imagekit.settings.cluster import read_cluster
 
@@ -99,7 +105,9 @@ def examine_configured_cluster(project: "Project") -> tuple[Ability, ...]:
             ],
             hint="or add a table [cluster] with url and node to imagekit.toml; the secret stays outside of it",
         )
-    definition = project.find_image(DEFAULT_IMAGE if DEFAULT_IMAGE in project.images else next(iter(project.images)))
+    templates = {name: image for name, image in project.images.items() if image.kind is Kind.TEMPLATE}
+    first = next(iter(templates.values()), ImageDefinition(DEFAULT_IMAGE))  # a project may have SD images alone
+    definition = templates.get(DEFAULT_IMAGE, first)
     road = choose_road(definition, has_cluster=True)
     if road.source is None or not road.source.on_cluster:
         road = Road(PackerSource.PROXMOX_ISO, Start.INSTALLER, "nothing is on the cluster yet")

@@ -23,13 +23,19 @@ _BESIDE = 100  # characters
 def doctor(ctx: click.Context, *, cluster: bool, as_json: bool) -> None:
     """Say what this machine can do, what is missing, and how to get it.
 
-    Exit code 9 when something is missing without which no template can be built or booted. With --cluster: 8 when the
+    Exit code 9 when something is missing without which no template can be built or booted here, which on macOS is
+    left to other machines. With --cluster: 8 when the
     Packer build of the default image could not go well there, 3 when no cluster is configured.
     """
     from imagekit.doctor import examine_configured_cluster, examine_machine
     from imagekit.errors import ExitCode
+    from imagekit.pipeline.builders import examine_builders
 
-    abilities = examine_configured_cluster(find_project()) if cluster else examine_machine(make_settings())
+    if cluster:
+        abilities = examine_configured_cluster(find_project())
+    else:
+        settings = make_settings()
+        abilities = (*examine_machine(settings), *examine_builders(settings))
     if as_json:
         print_json({"abilities": [{"subject": one.subject, "ok": one.ok, "found": one.found, "note": one.note,
                                    "required": one.required} for one in abilities]})  # fmt: skip

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.build.nix.choose import Candidates, Choice, choose_place, explain_system
+from imagekit.build.nix.choose import Choice, choose_place
 from imagekit.build.nix.environment import read_nix_environment
 from imagekit.build.nix.preflight import BuildNeed, examine_builder, require_ready
 from imagekit.build.nix.session import SYSTEMS, NixSession, build_image, name_flake, open_session
 from imagekit.build.nix.site import require_key
 from imagekit.build.nix.stage import stage_flake
 from imagekit.build.nix.tool import find_nix
-from imagekit.errors import ImagekitError
 from imagekit.host.ability import Ability
 from imagekit.host.here import ThisMachine
 from imagekit.image import BuiltImage
+from imagekit.pipeline.builders import find_candidates
 from imagekit.pipeline.options import BuildOptions
-from imagekit.pipeline.vm import explain_vm, open_build_vm
+from imagekit.pipeline.vm import open_build_vm
 from imagekit.progress import Event, Progress
 from imagekit.settings import NixPlace, Settings
 from imagekit.store import open_store
@@ -82,7 +82,9 @@ class NixBuilder:
     def _choose(self) -> Choice:
         """Choose where to build, and say so."""
         asked = self.options.place or self.settings.nix_place
-        choice = choose_place(asked, find_candidates(self.definition, self.settings, self.options))
+        target = self.options.host or self.settings.nix_host
+        system = SYSTEMS[self.definition.architecture]
+        choice = choose_place(asked, find_candidates(system, asked, target, self.settings))
         self.progress(Event("choosing a builder", note=f"Nix builds {_PLACES[choice.place]}: {choice.why}"))
         return choice
 
@@ -137,24 +139,6 @@ _PLACES = {
     NixPlace.REMOTE: "on another machine",
     NixPlace.VAGRANT: "in the Vagrant VM",
 }
-
-
-def find_candidates(definition: "ImageDefinition", settings: Settings, options: BuildOptions) -> Candidates:
-    """Look for what could build the image, as far as that can be seen without starting or asking another machine.
-
-    What cannot be chosen is not asked: Vagrant takes a second to say its version.
-    """
-    system = SYSTEMS[definition.architecture]
-    asked, host = options.place or settings.nix_place, options.host or settings.nix_host
-    why, no_nix, vagrant, no_vagrant = "", "nobody asked its Nix", "", "nobody asked Vagrant"
-    if asked in (NixPlace.AUTO, NixPlace.LOCAL):
-        try:
-            why, no_nix = explain_system(find_nix(ThisMachine(), read_nix_environment()), system)
-        except ImagekitError as problem:
-            no_nix = problem.message
-    if asked is NixPlace.VAGRANT or (asked is NixPlace.AUTO and not why and host is None):
-        vagrant, no_vagrant = explain_vm(settings)
-    return Candidates(system, why, no_nix, host, vagrant, no_vagrant)
 
 
 def _describe(ability: Ability) -> str:

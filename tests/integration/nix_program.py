@@ -65,6 +65,8 @@ def lead_to_server(server: Sshd, directory: Path) -> dict[str, str]:
     """
     directory.mkdir()
     ssh = directory / "ssh"
-    ssh.write_text(f'#!/bin/sh\nexec {find_tool("ssh")} -F {server.config} "$@"\n')
+    options = (f"UserKnownHostsFile={server.known_hosts}", f"IdentityFile={server.identity}", "IdentitiesOnly=yes")
+    given = " ".join(f"-o {option}" for option in options)
+    ssh.write_text(f'#!/bin/sh\nexec {find_tool("ssh")} {given} "$@"\n')
     ssh.chmod(0o755)
     return {"PATH": f"{directory}:{os.environ['PATH']}", "IMAGEKIT_NIX_HOST": server.url}

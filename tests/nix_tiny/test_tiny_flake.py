@@ -13,7 +13,7 @@ from imagekit.verify.formats.text import render_text
 from tests import tiny
 from tests.nix_store import OwnStore, make_own_store
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHNvbWVib2R5c29tZWJvZHlzb21lYm9keXNvbWVib2R5c29t owner@example"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG93bmVyb3duZXJvd25lcm93bmVyb3duZXJvd25lcjE0 owner@example"
 SITE = {
     "hostName": "pihole-two",
     "address": "192.0.2.54",

@@ -13,6 +13,8 @@ from imagekit.errors import DefinitionInvalid, HostFailed, ImagekitError, ToolFa
 from imagekit.machine.serial import clean_text
 
 _LONGEST = 300
+_LONGEST_TEXT = 8000
+_MOST_TEXTS = 16
 _DETAIL_LINES = 25
 _KEYS_HINT = "give the image a key to log in with: ssh_keys in its [site] table"
 
@@ -41,7 +43,7 @@ _SYSTEM_HINT = (
 _RULES = (
     # Nix itself, and who may use it
     _rule(
-        r"experimental Nix feature '(?P<what>[^']+)' is disabled|unrecognised flag '--extra-experimental-features'",
+        r"experimental Nix feature '[^']{1,40}' is disabled|unrecognised flag '--extra-experimental-features'",
         ToolFailed,
         "Nix on {host} does not let flakes be used",
         "Nix 2.4 or newer is needed; in nix.conf there: experimental-features = nix-command flakes",
@@ -66,7 +68,7 @@ _RULES = (
     ),
     # space and memory
     _rule(
-        r"(?P<line>[^\n]*No space left on device while (?:populating|looking up)[^\n]*)",
+        r"No space left on device while (?:populating|looking up)",
         ToolFailed,
         "the filesystem in the image was made too small for what goes onto it",
         "the flake computes its size, and the estimate fell short: leave more room there",
@@ -89,14 +91,14 @@ _RULES = (
     ),
     # the flake
     _rule(
-        r"requires lock file changes|cannot write modified lock file|lock file [^\n]*needs to be updated|"
+        r"requires lock file changes|cannot write modified lock file|lock file [^\n]{0,400}needs to be updated|"
         r"cannot update (?:unlocked )?flake input",
         DefinitionInvalid,
         "flake.lock does not fit flake.nix",
         "run imagekit update, or nix flake lock in the flake's directory",
     ),
     _rule(
-        r"json\.exception\.parse_error|while parsing the lock file|lock file '[^']+' (?:is not|has unsupported)",
+        r"json\.exception\.parse_error|while parsing the lock file|lock file '[^']{1,400}' (?:is not|has unsupported)",
         DefinitionInvalid,
         "flake.lock cannot be read",
         "take it back from git, or make it anew with nix flake lock",
@@ -108,19 +110,21 @@ _RULES = (
         "build as its owner, or hand the directory over with chown",
     ),
     _rule(
-        r"option [`'](?P<option>[^'\n]+)' does not exist(?:\. Definition values:\s+- In [`'](?P<file>[^'\n]+)')?",
+        r"option [`'](?P<option>[^'\n]{1,400})' does not exist"
+        r"(?:\. Definition values:\s+- In [`'](?P<file>[^'\n]{1,400})')?",
         DefinitionInvalid,
         "NixOS has no option {option} (set in {file})",
         "it may be from another release: see search.nixos.org/options, and which nixpkgs flake.lock has",
     ),
     _rule(
-        r"NAR hash mismatch in input '(?P<what>[^']+)'.*?expected '(?P<wanted>[^']+)', got '(?P<got>[^']+)'",
+        r"NAR hash mismatch in input '(?P<what>[^']{1,400})'.{0,2000}?"
+        r"expected '(?P<wanted>[^']{1,400})', got '(?P<got>[^']{1,400})'",
         ToolFailed,
         "{what} is not what flake.lock says: it has the hash {got} instead of {wanted}",
         "a damaged download, or a source that was changed after it was locked: look before you run imagekit update",
     ),
     _rule(
-        r"hash mismatch in (?:fixed-output derivation|file downloaded from)(?: '(?P<drv>[^']+)')?:?\s+"
+        r"hash mismatch in (?:fixed-output derivation|file downloaded from)(?: '(?P<drv>[^']{1,400})')?:?\s+"
         r"(?:likely URL: \S+\s+)?(?:specified|wanted):\s*(?P<wanted>\S+)\s+got:\s*(?P<got>\S+)",
         ToolFailed,
         "{drv} is not what was locked: it has the hash {got} instead of {wanted}",
@@ -128,21 +132,22 @@ _RULES = (
     ),
     # which machine builds
     _rule(
-        r"a '(?P<need>[^']+)' with features \{[^}]*\} is required to build '[^']+', "
-        r"but I am a '(?P<have>(?!(?P=need)')[^']+)'",
+        r"a '(?P<need>[^']{1,400})' with features \{[^}]{0,400}\} is required to build '[^']{1,400}', "
+        r"but I am a '(?P<have>(?!(?P=need)')[^']{1,400})'",
         HostFailed,
         "{host} does not build for {need}: it is {have}",
         _SYSTEM_HINT,
     ),
     _rule(
-        r"Required system: '(?P<need>[^']+)'.*?Current system: '(?P<have>(?!(?P=need)')[^']+)'",
+        r"Required system: '(?P<need>[^']{1,400})'.{0,2000}?Current system: '(?P<have>(?!(?P=need)')[^']{1,400})'",
         HostFailed,
         "{host} does not build for {need}: it is {have}",
         _SYSTEM_HINT,
     ),
     _rule(
-        r"a '[^']+' with features \{(?P<need>[^}]*)\} is required to build|"
-        r"Required system: '[^']+' with features \{(?P<need2>[^}]*)\}|Required features: \{(?P<need3>[^}]*)\}",
+        r"a '[^']{1,400}' with features \{(?P<need>[^}]{0,400})\} is required to build|"
+        r"Required system: '[^']{1,400}' with features \{(?P<need2>[^}]{0,400})\}|"
+        r"Required features: \{(?P<need3>[^}]{0,400})\}",
         HostFailed,
         "{host} lacks what a derivation asks for: {need}{need2}{need3}",
         "system-features in nix.conf there says what it has; kvm needs /dev/kvm",
@@ -154,8 +159,8 @@ _RULES = (
         "see builders in nix.conf there: the machine must be reachable for the daemon's user, and of the right system",
     ),
     _rule(
-        r"cannot open connection to remote store '(?P<store>[^']+)'|"
-        r"failed to start SSH connection to '(?P<store2>[^']+)'",
+        r"cannot open connection to remote store '(?P<store>[^']{1,400})'|"
+        r"failed to start SSH connection to '(?P<store2>[^']{1,400})'",
         HostFailed,
         "{host} cannot reach the store {store}{store2}",
         "try it by hand with ssh: the host must be known and the key accepted without a question",
@@ -168,53 +173,55 @@ _RULES = (
         "give it a url in flake.nix, and run nix flake lock",
     ),
     _rule(
-        r"unable to download '(?P<url>[^']*)': HTTP error 4(?:03|29)",
+        r"unable to download '(?P<url>[^']{0,400})': HTTP error 4(?:03|29)",
         HostFailed,
         "{url} refuses {host}: too many requests, or it wants a token",
         "wait an hour, or set access-tokens in nix.conf there",
     ),
     _rule(
-        r"unable to download '(?P<url>[^']*)': (?P<why>[^\n;]*)",
+        r"unable to download '(?P<url>[^']{0,400})': (?P<why>[^\n;]{0,400})",
         HostFailed,
         "{host} cannot download {url}: {why}",
         "see whether that machine reaches the network; behind a proxy the Nix daemon needs https_proxy too",
     ),
     _rule(
-        r"(?P<why>Could not resolve host[^\n;]*|Failed to connect to [^\n;]*|unable to access '[^\n]*)",
+        r"(?P<why>Could not resolve host[^\n;]{0,400}|Failed to connect to [^\n;]{0,400}|"
+        r"unable to access '[^\n]{0,400})",
         HostFailed,
         "{host} has no way to a source: {why}",
         "see whether that machine reaches the network; behind a proxy the Nix daemon needs https_proxy too",
     ),
     # the build
     _rule(
-        r"may not be deterministic: output '(?P<out>[^']+)'",
+        r"may not be deterministic: output '(?P<out>[^']{1,400})'",
         ToolFailed,
         "{out} comes out differently when it is built again",
         "imagekit build --verify-rebuild says where the two differ",
     ),
     _rule(
-        r"some outputs of '(?P<drv>[^']+)' are not valid, so checking is not possible",
+        r"some outputs of '(?P<drv>[^']{1,400})' are not valid, so checking is not possible",
         ToolFailed,
         "{drv} was not built on {host} yet, so nothing can be compared",
         "build it once without --verify-rebuild",
     ),
     _rule(
-        r"(?:builder for '(?P<drv>[^']+)' failed|Cannot build '(?P<drv2>[^']+)'\.\s+Reason: builder failed) "
+        r"(?:builder for '(?P<drv>[^']{1,400})' failed|"
+        r"Cannot build '(?P<drv2>[^']{1,400})'\.\s+Reason: builder failed) "
         r"(?P<how>with exit code \d+|due to signal \d+(?: \([^)]{1,40}\))?|to produce output path)",
         ToolFailed,
         "{drv}{drv2} could not be built: its builder failed {how}",
         "all of its log: nix log {path}",
     ),
     _rule(
-        r"building of '(?P<drv>[^']+)'(?: from \.drv file)? timed out after (?P<time>[^\n]+)|"
-        r"Cannot build '(?P<drv2>[^']+)'\.\s+Reason: timed out after (?P<time2>[^\n]+)",
+        r"building of '(?P<drv>[^']{1,400})'(?: from \.drv file)? timed out after (?P<time>[^\n]{1,100})|"
+        r"Cannot build '(?P<drv2>[^']{1,400})'\.\s+Reason: timed out after (?P<time2>[^\n]{1,100})",
         ToolFailed,
         "{drv}{drv2} could not be built: no end, or no sign of life, after {time}{time2}",
         "raise timeout or max-silent-time in nix.conf on {host}",
     ),
     _rule(
-        r"dependencies of derivation '(?P<drv>[^']+)' failed|"
-        r"Cannot build '(?P<drv2>[^']+)'\.\s+Reason: \d+ dependenc(?:y|ies) failed",
+        r"dependencies of derivation '(?P<drv>[^']{1,400})' failed|"
+        r"Cannot build '(?P<drv2>[^']{1,400})'\.\s+Reason: \d+ dependenc(?:y|ies) failed",
         ToolFailed,
         "{drv}{drv2} could not be built, because something it needs could not",
         "all of its log: nix log {path}",
@@ -237,7 +244,7 @@ _RULES = (
 
 _ASSERTIONS = re.compile(r"Failed assertions:\n(?P<list>.*)", re.DOTALL)
 _ATTRIBUTE = re.compile(
-    r"flake '(?P<flake>[^']+)' does not provide attribute '?(?P<tried>.*?)(?:\n|$)(?P<rest>.*)", re.DOTALL
+    r"flake '(?P<flake>[^']{1,1000})' does not provide attribute '?(?P<tried>.{0,2000}?)(?:\n|$)(?P<rest>.*)", re.DOTALL
 )
 _MEANT = re.compile(r"Did you mean ([^\n?]+)\?")
 _MISSING_FILE = re.compile(
@@ -263,7 +270,7 @@ def explain_messages(
     messages: Sequence[str], log_tail: Sequence[str], status: int, host: str, system: str = ""
 ) -> ImagekitError:
     """Return the error for what Nix said: its errors in its own words, and the end of the failed builder's log."""
-    texts = [_strip(text) for text in messages]
+    texts = [_strip(_shorten(text)) for text in messages[:_MOST_TEXTS]]
     said, log = "\n".join(texts), "\n".join(clean_text(line) for line in log_tail)
     for explain in (_explain_assertions, _explain_attribute):
         if error := explain(said):
@@ -377,6 +384,11 @@ def _explain_rest(texts: Sequence[str], log: str, status: int, host: str) -> Ima
 def _strip(text: str) -> str:
     """Return a message without control characters and without the word error in front."""
     return clean_text(text).strip().removeprefix("error:").strip()
+
+
+def _shorten(text: str) -> str:
+    """Return a long text without its middle: Nix's traces have the cause at the end, all else has it in front."""
+    return text if len(text) <= 2 * _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}\n{text[-_LONGEST_TEXT:]}"
 
 
 def _join(lines: Sequence[str], by: str = "\n") -> str:

@@ -25,7 +25,7 @@ _LONGEST_LINE = 500
 _LONGEST_ERROR = 32_000
 _LOG_LINES = 200
 _SHOWN_LINES = 25
-_LOGS_KEPT = 16
+_LOGS_KEPT = 128
 _ACTIVITIES_KEPT = 4096
 _ERRORS_KEPT = 64
 _NOTES_KEPT = 20
@@ -100,6 +100,7 @@ class NixLog:
         self._progress = progress
         self._clock = clock
         self._running: OrderedDict[int, _Activity] = OrderedDict()
+        self._building: dict[int, _Activity] = {}
         self._logs: OrderedDict[str, deque[str]] = OrderedDict()
         self._last_log: deque[str] = deque()
         self._expected: dict[tuple[int, int], int] = {}
@@ -108,7 +109,7 @@ class NixLog:
         self._copies = (0, 0)
         self._evaluated = 0
         self._stage = ""
-        self._told = (-1.0, "")
+        self._told: tuple[float, object] = (0.0, None)
 
     def hear(self, line: str) -> None:
         """Take in one line of Nix's standard error; never raises, whatever the line is."""
@@ -165,10 +166,11 @@ class NixLog:
         activity = _Activity(kind, _clean_line(name)[:80], self._clock(), path=_clean_line(path))
         self._running[number] = activity
         while len(self._running) > _ACTIVITIES_KEPT:
-            self._running.popitem(last=False)
+            self._building.pop(self._running.popitem(last=False)[0], None)
         if kind == _Kind.BUILD:
             self._logs[activity.path] = activity.log
-            while len(self._logs) > _LOGS_KEPT + self._count(_Kind.BUILD):
+            self._building[number] = activity
+            while len(self._logs) > _LOGS_KEPT:
                 self._logs.popitem(last=False)
             self._tell()
         elif kind in (_Kind.SUBSTITUTE, _Kind.BUILD_WAITING):
@@ -176,6 +178,7 @@ class NixLog:
 
     def _stop(self, number: int) -> None:
         activity = self._running.pop(number, None)
+        self._building.pop(number, None)
         for key in [key for key in self._expected if key[0] == number]:
             del self._expected[key]
         if activity is not None and activity.kind in self._finished:
@@ -236,31 +239,32 @@ class NixLog:
         return sum(each.kind == kind for each in self._running.values())
 
     def _tell(self) -> None:
-        """Tell where Nix is: at most ten times a second, but each change of what is done at once."""
-        builds = [each for each in self._running.values() if each.kind == _Kind.BUILD]
+        """Tell where Nix is: at most ten times a second, but each change of what is built at once."""
+        now, what = self._clock(), (self._builds, next(iter(self._building), None))
+        if what == self._told[1] and now - self._told[0] < _PAUSE_SECONDS:
+            return
+        self._told = (now, what)
         done, total = self._measure_downloads()
-        if builds or self._stage == BUILDING:
-            event = Event(BUILDING, *self._builds, "derivations", self._describe_builds(builds, done, total))
+        if self._building or self._stage == BUILDING:
+            event = Event(BUILDING, *self._builds, "derivations", self._describe_builds(done, total))
         elif total or self._copies[1]:
             unit, counted = ("B", (done, total)) if total else ("paths", self._copies)
             event = Event(DOWNLOADING, *counted, unit, self._describe_download())
         else:
             event = Event(EVALUATING, self._evaluated, unit="files")
-        now, what = self._clock(), f"{event.stage} {self._builds} {builds[0].name if builds else ''}"
-        if what != self._told[1] or now - self._told[0] >= _PAUSE_SECONDS:
-            self._told, self._stage = (now, what), event.stage
-            self._progress(event)
+        self._stage = event.stage
+        self._progress(event)
 
-    def _describe_builds(self, builds: list[_Activity], done: int, total: int) -> str:
+    def _describe_builds(self, done: int, total: int) -> str:
         """Return the derivation that has been building longest, its phase and seconds, and how many others do."""
-        if not builds:
+        if not self._building:
             waiting = self._count(_Kind.BUILD_WAITING)
             return (
                 f"fetched {format_bytes(done)} of {format_bytes(total)}" if done < total else "waiting" * bool(waiting)
             )
-        first = builds[0]
+        first = next(iter(self._building.values()))
         parts = [first.name, first.phase, f"{self._clock() - first.started:.0f} s"]
-        others = f" and {len(builds) - 1} more" if len(builds) > 1 else ""
+        others = f" and {len(self._building) - 1} more" if len(self._building) > 1 else ""
         return ", ".join(part for part in parts if part) + others
 
     def _describe_download(self) -> str:

@@ -68,8 +68,11 @@ def locate_image(host: Host, nix: Nix, output: str) -> tuple[str, int]:
     path = find_image(content, output)
     real = host.run(["readlink", "-f", path], environment=nix.environment, check=False)
     place = real.output.decode(errors="replace").rstrip("\n")
-    if real.status != 0 or not place.startswith(f"{nix.store_dir}/"):
-        raise ToolFailed("the image that the build names is not there", detail=f"{path} -> {clean_text(place)}")
+    inside = real.status == 0 and place.startswith(f"{nix.store_dir}/")
+    if not inside or host.run(["test", "-f", place], environment=nix.environment, check=False).status != 0:
+        raise ToolFailed(
+            "the image that the build names is not there", detail=f"{path} -> {clean_text(place)}", hint=_HINT
+        )
     size = host.measure_file(path)
     if not _SMALLEST <= size <= _LARGEST:
         raise ToolFailed(f"the image that the build names has {size} bytes, which no image has", detail=path)

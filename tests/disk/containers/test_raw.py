@@ -127,6 +127,16 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
             open_raw(tmp_path / name)
 
 
+def test_reading_into_memory_is_the_same_read(disk_file: Path) -> None:
+    """What is read into a buffer is what is read at all, within the same bounds."""
+    with open_raw(disk_file) as disk:
+        target = memoryview(bytearray(disk.size - 1))
+        disk.read_into(1, target)
+        assert target == disk.read(1, disk.size - 1)
+        with pytest.raises(ImageDamaged):
+            disk.read_into(2, target)
+
+
 def test_shrinking_file_is_damage(disk_file: Path) -> None:
     """A file that is cut while it is read gives an error, not fewer bytes."""
     with open_raw(disk_file) as disk:
