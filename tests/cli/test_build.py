@@ -110,3 +110,30 @@ def test_failed_build_has_timings(program: Program, stand_in: StandIn, tmp_path:
     stand_in.disk = make_dirty(stand_in.disk, tmp_path)
     errors = program("build", "template", "--timings", status=5).errors
     assert errors.index("fix: ") < errors.index("STEP ") < errors.index("error: template is not fit")
+
+
+def test_card_without_a_key(program: Program) -> None:
+    """``imagekit build pihole`` with nothing configured says what it needs, and where to write it."""
+    said = program("build", "pihole", status=3)
+    assert "error: image pihole has no SSH key, and without one nobody could enter the machine" in said.errors
+    assert "hint: add to imagekit.toml, under [images.pihole]" in said.errors
+    assert program("build", "pihole", "--dry-run", status=3).output == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (("template", "--builder", "nonsense"), 2, "'nonsense' is no builder"),
+        (("template", "--builder", "vagrant"), 3, "image template is a template, which Nix does not build"),
+        (("template", "--builder", "ssh://me@nas.example"), 3, "templates are built by local or packer"),
+        (("template", "--verify-rebuild"), 3, "only Nix builds twice"),
+        (("pihole", "--builder", "packer"), 3, "cannot be built with builder packer"),
+        (("pihole", "--source", "qemu"), 3, "cannot be built with builder packer"),
+        (("pihole", "--builder", "ssh://me:secret@nas.example"), 3, "may not hold a password"),
+    ],
+)
+def test_builder_that_does_not_fit(program: Program, arguments: tuple[str, ...], status: int, sentence: str) -> None:
+    """What builds and what is built have to fit; the sentence says what would."""
+    said = program("build", *arguments, status=status)
+    assert sentence in said.errors
+    assert "secret@" not in said.errors
