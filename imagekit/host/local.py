@@ -24,6 +24,7 @@ _DETAIL_LINES = 25
 _GRACE_SECONDS = 5.0
 _OUTPUT_BYTES = 64 << 20
 _ERROR_BYTES = 1 << 20
+_LINE_BYTES = 1 << 20  # Nix's JSON log has a build's whole environment on one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Completed:
 
 
 class Tail:
-    """Collect a stream, keeping its last ``limit`` bytes, and hand complete lines to a listener."""
+    """Collect a stream, keeping its last ``limit`` bytes, and hand lines to a listener; of a line the last MiB."""
 
     def __init__(self, limit: int, on_line: Callable[[str], None] | None = None) -> None:
         self.cut = False
@@ -51,12 +52,24 @@ class Tail:
             del self._kept[: -self._limit]
             self.cut = True
         if self._on_line is not None:
-            self._line += data
-            *lines, rest = self._line.split(b"\n")
-            self._line = bytearray(rest[-4096:])
-            for line in lines:
-                self._on_line(line.decode(errors="replace").rstrip("\r"))
+            *ends, rest = data.split(b"\n")
+            for part in ends:
+                self._line += part
+                self._hand_over(self._on_line)
+            self._line += rest
+            if len(self._line) > 2 * _LINE_BYTES:
+                del self._line[:-_LINE_BYTES]
         return len(data)
+
+    def finish(self) -> None:
+        """Hand over what is left: a last line without an end."""
+        if self._line and self._on_line is not None:
+            self._hand_over(self._on_line)
+
+    def _hand_over(self, on_line: Callable[[str], None]) -> None:
+        line = self._line[-_LINE_BYTES:].decode(errors="replace").rstrip("\r")
+        self._line.clear()
+        on_line(line)
 
     def value(self) -> bytes:
         return bytes(self._kept)
@@ -95,7 +108,7 @@ def start(
     import sh  # here: 40 ms that --help should not pay
 
     guarded = _guarded(argv)
-    return sh.Command(guarded[0])(
+    running = sh.Command(guarded[0])(
         *guarded[1:],
         _bg=True,
         _bg_exc=False,
@@ -112,6 +125,11 @@ def start(
         _encoding="utf-8",
         _decode_errors="replace",
     )
+    # sh keeps what has no line end yet, however much that is; who listens puts lines together, within a bound.
+    for change in (running.process.change_out_bufsize, running.process.change_err_bufsize):
+        with contextlib.suppress(AttributeError):  # an open file: sh does not read that stream
+            change(0)
+    return running
 
 
 def end(running: Any, grace: float = _GRACE_SECONDS) -> None:  # noqa: ANN401 - sh has no types
@@ -163,7 +181,8 @@ def run(
     )
     deadline = None if timeout is None else time.monotonic() + timeout
     with _ended(running):
-        status = _wait(running, deadline)
+        status = await_end(running, deadline)
+        err.finish()
     if status is None:
         end(running)
         raise ToolFailed(f"{Path(argv[0]).name} did not end within {timeout:g} s", detail=_last_lines(err))
@@ -175,8 +194,11 @@ def run(
     return Completed(out.value(), err.value().decode(errors="replace"), status)
 
 
-def _wait(running: Any, deadline: float | None) -> int | None:  # noqa: ANN401 - sh has no types
-    """Poll for the end, so that a signal is answered at once; the exit status, negative for a signal, None if late."""
+def await_end(running: Any, deadline: float | None) -> int | None:  # noqa: ANN401 - sh has no types
+    """Poll for the end, so that a signal is answered at once; the exit status, negative for a signal, None if late.
+
+    ``deadline`` is of time.monotonic(), None for ever.
+    """
     pause = 0.001
     while running.is_alive():
         if deadline is not None and time.monotonic() > deadline:

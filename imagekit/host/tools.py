@@ -17,6 +17,8 @@ PACKAGES = {
     "mcopy": ("mtools", "mtools"),
     "mmd": ("mtools", "mtools"),
     "sfdisk": ("fdisk", None),
+    "lsblk": ("util-linux", None),
+    "umount": ("mount", None),
     "unshare": ("util-linux", None),
     "setpriv": ("util-linux", None),
     "newuidmap": ("uidmap", None),
@@ -27,6 +29,8 @@ PACKAGES = {
     "qemu-system-aarch64": ("qemu-system-arm", "qemu"),
     "ssh": ("openssh-client", None),
     "ssh-keygen": ("openssh-client", None),
+    "nix": ("nix-bin", "nix"),
+    "vagrant": ("vagrant vagrant-libvirt", "--cask vagrant"),
     "git": ("git", "git"),
     "ansible-playbook": ("ansible-core", "ansible"),
 }

@@ -1,0 +1,213 @@
+"""Entering another machine by ssh(1): its configuration for one run, and the connection that all commands share.
+
+ssh rather than a library, because Nix and Vagrant speak through it as well: what ``~/.ssh/config`` says of the host, a
+jump host or a key on a token, counts for all three.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+from imagekit.errors import HostFailed
+from imagekit.host.local import Tail
+from imagekit.host.openssh_failure import ConnectionLost, clean, explain_failure, read_last_line
+from imagekit.host.openssh_process import SshProcess
+from imagekit.host.ssh_target import SshTarget
+from imagekit.host.tools import find_tool
+
+CONNECT_SECONDS = 15
+_LOGIN_SECONDS = 60.0  # a slow machine's own login; ssh's ConnectTimeout ends with the key exchange
+_ALIVE_SECONDS, _ALIVE_COUNT = 15, 4
+_PREFIX = "imagekit-ssh-"
+_ABANDONED_SECONDS = 2 * 86400
+_SOCKET_PATH_BYTES = 103  # sun_path of macOS; ssh adds 17 bytes while it makes the socket
+_READY = "imagekit-ready"
+_ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%@-]*")
+_CHATTER_BYTES = 1 << 20
+
+
+class SshLogin:
+    """How one machine is entered. ``arguments`` and ``destination`` are what ssh(1), and so Nix, needs for that.
+
+    The first session holds the connection; when imagekit ends, even by SIGKILL, it reads the end of its input and the
+    connection is closed. Every other session goes through it; where the server allows only one, ssh connects anew.
+    """
+
+    def __init__(self, target: SshTarget | str, *, config: Path | None = None) -> None:
+        if isinstance(target, str) and not _ALIAS.fullmatch(target):
+            raise HostFailed(f"{target!r} cannot be the name of a host in ssh's configuration")
+        if config is not None and not config.is_file():
+            raise HostFailed(f"{config}, the configuration of ssh, is not there")
+        if isinstance(target, SshTarget) and target.identity is not None and not target.identity.is_file():
+            raise HostFailed(f"the key file {target.identity} is not there")
+        self.program = find_tool("ssh")
+        self.name = str(target)
+        self.destination = target.host if isinstance(target, SshTarget) else target
+        self._by_hand = _format_login(target, config)
+        self._address = _format_address(target)
+        self._directory = _make_socket_directory()
+        self._master: SshProcess | None = None
+        settings = self._directory / "config"
+        settings.write_text(_format_settings(target, config, self._directory))
+        self.arguments = ("-F", os.fspath(settings))
+
+    def make_argv(self, command_line: str) -> list[str]:
+        """Return the ssh command that runs ``command_line`` in the other machine's login shell."""
+        return [self.program, *self.arguments, "--", self.destination, command_line]
+
+    def connect(self) -> None:
+        """Open the shared connection unless it is there; raises :class:`HostFailed` with ssh's reason."""
+        if self._master is not None and self._master.is_alive():
+            return
+        self.disconnect()
+        said = Tail(_CHATTER_BYTES)
+        command = f"exec /bin/sh -c 'echo; echo {_READY}; exec cat >/dev/null'"
+        argv = self.make_argv(command)
+        master = SshProcess(
+            [argv[0], "-o", "ControlMaster=yes", *argv[1:]], feed=lambda _stream: None, hold=True, output=said
+        )
+        try:
+            deadline = time.monotonic() + CONNECT_SECONDS + _LOGIN_SECONDS
+            while f"\n{_READY}\n".encode() not in said.value():
+                if master.wait(time.monotonic() + 0.01) is not None:
+                    raise self._explain_refusal(master, said)
+                if time.monotonic() > deadline:
+                    raise HostFailed(f"{self.name} did not finish the login", hint=f"test it with: {self._by_hand}")
+        except BaseException:
+            master.close()
+            raise
+        self._master = master
+
+    def disconnect(self) -> None:
+        """Close the shared connection, and with it every session; never raises."""
+        if self._master is not None:
+            self._master.close()
+            self._master = None
+        (self._directory / "s").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close everything; safe to call twice, never raises."""
+        self.disconnect()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def explain_loss(self, errors: str) -> ConnectionLost:
+        """Return the error for a connection that ended while something ran."""
+        line = read_last_line(errors)
+        return ConnectionLost(
+            f"the connection to {self.name} was lost{f': {line}' if line else ''}",
+            hint="what ran there was ended; try again once the machine can be reached",
+        )
+
+    def explain_no_shell(self, output: str, errors: str) -> HostFailed:
+        """Return the error for a login that ran something else than the script."""
+        words = read_last_line(output) or read_last_line(errors)
+        return HostFailed(
+            f"{self.name} gives no shell{f': {words}' if words else ''}",
+            hint="imagekit needs an account that can run /bin/sh",
+        )
+
+    def _explain_refusal(self, master: SshProcess, said: Tail) -> HostFailed:
+        errors = master.read_errors()
+        if master.wait() == 255:
+            return explain_failure(self.name, errors, login=self._by_hand, address=self._address)
+        return self.explain_no_shell(said.value().decode(errors="replace"), errors)
+
+
+def _format_login(target: SshTarget | str, config: Path | None) -> str:
+    """Return the command with which the operator enters the machine by hand."""
+    words = ["ssh"]
+    if config is not None:
+        words += ["-F", os.fspath(config)]
+    if isinstance(target, SshTarget):
+        words += ["-i", os.fspath(target.identity)] if target.identity is not None else []
+        words += ["-p", str(target.port)] if target.port else []
+        words.append(f"{target.user}@{target.host}" if target.user else target.host)
+    else:
+        words.append(target)
+    return shlex.join(words)
+
+
+def _format_address(target: SshTarget | str) -> str:
+    """Return the machine's name in known_hosts (sshd(8)): with brackets when the port is not the usual."""
+    if isinstance(target, str):
+        return target
+    return target.host if target.port in (0, 22) else f"'[{target.host}]:{target.port}'"
+
+
+def _format_settings(target: SshTarget | str, config: Path | None, directory: Path) -> str:
+    """Return an ssh_config(5) file: what must be so first, since the first word on a matter counts, then the user's."""
+    lines = [
+        "BatchMode yes",  # no question, of any kind
+        f"ConnectTimeout {CONNECT_SECONDS}",
+        f"ServerAliveInterval {_ALIVE_SECONDS}",
+        f"ServerAliveCountMax {_ALIVE_COUNT}",
+        "ControlMaster no",
+        "ControlPersist no",
+        f"ControlPath {_quote(directory / 's')}",
+        "LogLevel ERROR",
+        "RequestTTY no",
+        "RemoteCommand none",
+        "PermitLocalCommand no",
+        "ClearAllForwardings yes",
+        "ForwardAgent no",
+        "ForwardX11 no",
+    ]
+    if isinstance(target, SshTarget):
+        lines += [f"Port {target.port}"] if target.port else []
+        lines += [f'User "{target.user}"'] if target.user else []
+        if target.identity is not None:  # without the second line an agent's keys would come first
+            lines += [f"IdentityFile {_quote(target.identity.absolute())}", "IdentitiesOnly yes"]
+        if target.host_key:
+            lines += _format_pin(target.host_key, directory)
+        elif target.accept_new:
+            lines.append("StrictHostKeyChecking accept-new")
+    files = [config.absolute()] if config is not None else ["~/.ssh/config", "/etc/ssh/ssh_config"]
+    lines += [f"Include {_quote(file)}" for file in files]
+    return "\n".join(lines) + "\n"
+
+
+def _format_pin(fingerprint: str, directory: Path) -> list[str]:
+    """Return the lines that accept the one key with ``fingerprint``, whatever known_hosts says.
+
+    KnownHostsCommand (ssh_config(5), OpenSSH 8.5 and later) is asked with the key that the server shows.
+    """
+    script = directory / "pin"
+    script.write_text(f'if [ "$1" = {shlex.quote(fingerprint)} ]; then echo "$2 $3 $4"; fi\n')
+    return [
+        f"KnownHostsCommand /bin/sh {_quote(script)} %f %H %t %K",
+        "UserKnownHostsFile /dev/null",
+        "GlobalKnownHostsFile /dev/null",
+        "StrictHostKeyChecking yes",
+        "UpdateHostKeys no",
+    ]
+
+
+def _quote(path: Path | str) -> str:
+    """Quote a path for ssh_config(5), where a percent sign begins a token and nothing can stand for a quote."""
+    text = os.fspath(path)
+    if any(not each.isprintable() or each == '"' for each in text):
+        raise HostFailed(f"{clean(text)!r} cannot stand in a configuration of ssh", hint="use a path without quotes")
+    return f'"{text.replace("%", "%%")}"'
+
+
+def _make_socket_directory() -> Path:
+    """Make a private directory with a path short enough for a socket; what killed runs left two days ago is removed."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    places = [Path(runtime)] if runtime and os.access(runtime, os.W_OK) else []
+    for place in (*places, Path(tempfile.gettempdir()), Path("/tmp")):
+        if len(os.fsencode(place)) + len(_PREFIX) + 8 + len("/s.") + 17 > _SOCKET_PATH_BYTES:
+            continue
+        for left in place.glob(f"{_PREFIX}*"):
+            with contextlib.suppress(OSError):
+                about = left.lstat()
+                old = time.time() - about.st_mtime > _ABANDONED_SECONDS
+                if old and about.st_uid == os.getuid() and stat.S_ISDIR(about.st_mode):
+                    shutil.rmtree(left)
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    raise HostFailed("no directory for sockets has a short enough path", hint="set TMPDIR to a shorter path")
