@@ -1,0 +1,2 @@
+# Stands where nixpkgs has its module for cards; our own modules only import it.
+{ }
