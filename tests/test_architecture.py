@@ -40,6 +40,7 @@ _DOORS = {
     "click": ("imagekit/cli",),
     "compression": ("imagekit/disk/containers/zstd.py",),  # part of the standard library from Python 3.14 on
     "cryptography": ("imagekit/host",),  # paramiko's own keys are its objects
+    "dns": ("imagekit/deliver/deploy/health.py",),
     "hcl2": ("imagekit/build/packer/hcl.py",),
     "jinja2": ("imagekit/build/render.py", "imagekit/build/render"),
     "lark": ("imagekit/build/packer/hcl.py",),  # python-hcl2's parser, whose errors have the line
@@ -53,12 +54,14 @@ _DOORS = {
     "requests": ("imagekit/cluster",),
     "requests_toolbelt": ("imagekit/cluster",),
     "sh": ("imagekit/host",),
+    "tomlkit": ("imagekit/build/update/project_file.py",),
     "tqdm": ("imagekit/cli",),
     "yaml": ("imagekit",),
 }
 _LAZY = frozenset(
     {
         "cryptography",
+        "dns",
         "hcl2",
         "jinja2",
         "lark",
@@ -71,6 +74,7 @@ _LAZY = frozenset(
         "pyvhdi",
         "pyvmdk",
         "sh",
+        "tomlkit",
         "yaml",
     }
 )

@@ -28,8 +28,14 @@ COMMANDS = {
     "images": ("store", "List images, or the versions of one."),
     "show": ("store", "Show one version."),
     "log": ("store", "Show how an image's channels moved."),
+    "diff": ("diff", "Show what two images differ in: packages, kernel, sizes, inputs."),
     "promote": ("store", "Move a channel to a version."),
     "rollback": ("store", "Move a channel back to the version before."),
+    "devices": ("flash", "List the disks of this machine, and which may be flashed."),
+    "flash": ("flash", "Write an image to a card, and read it back."),
+    "update": ("update", "Move locked sources to their newest versions."),
+    "vm": ("vm", "Run the VM that NixOS images are built in: up, status, ssh, halt."),
+    "deploy": ("deploy", "Bring a new system to a running machine, or leave it as it was."),
     "clone": ("clone", "Make a machine of a version, and wait until it is proven up."),
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from imagekit.build.nix.failure import explain_messages
 from imagekit.build.nix.tool import OLDEST_TRIED, Nix, list_other_systems, make_metadata_command
-from imagekit.errors import DefinitionInvalid, HostFailed, ImagekitError, ToolFailed, ToolMissing
+from imagekit.errors import DefinitionInvalid, HostFailed, ToolFailed, ToolMissing
 from imagekit.host.ability import Ability
 from imagekit.host.here import ThisMachine
 from imagekit.host.host import Host
@@ -209,12 +209,13 @@ def examine_lock(host: Host, nix: Nix, flake: str) -> Ability:
     command = make_metadata_command(nix, f"path:{flake}", offline=True)
     try:
         done = host.run(command, environment={**nix.environment, **_NO_NETWORK}, timeout=_SECONDS, check=False)
-    except ToolFailed as problem:
-        return Ability(LOCK, False, problem.message, required=False)
+    except ToolFailed as problem:  # it did not end in time
+        return Ability("asking Nix", False, problem.message)
     if done.status == 0:
         return Ability(LOCK, True, "in step with flake.nix")
     if _OUT_OF_STEP.search(done.errors):
         note = "run imagekit update, or nix flake lock in the flake's directory, and look at what it changes"
         return Ability(LOCK, False, "flake.lock does not fit flake.nix", note)
-    error: ImagekitError = explain_messages([done.errors], (), done.status, host.name)
-    return Ability(LOCK, False, error.message, error.hint or "")
+    error = explain_messages([done.errors], (), done.status, host.name)
+    subject = LOCK if isinstance(error, DefinitionInvalid) else "asking Nix"  # a daemon that is down is no lock's fault
+    return Ability(subject, False, error.message, error.hint or "")

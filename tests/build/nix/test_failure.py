@@ -92,7 +92,7 @@ def test_huge_words_are_cut() -> None:
         "Failed assertions:\n- ",
     ):
         explain_messages([word * 20_000] * 64, [word * 100] * 25, 1, "nas")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(
