@@ -4,7 +4,9 @@ let
   imagekit = {
     type = "app";
     program = pkgs.lib.getExe pkgs.imagekit;
-    meta.description = pkgs.imagekit.meta.description;
+    meta = {
+      inherit (pkgs.imagekit.meta) description;
+    };
   };
 in
 {

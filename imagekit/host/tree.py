@@ -30,7 +30,7 @@ def check_tree(source: Path) -> None:
 
 
 def write_tar(source: Path, stream: IO[bytes]) -> None:
-    """Write what is in ``source`` as a pax archive, in order of names: owner root, times 0, modes 0755 and 0644.
+    """Write what is in ``source`` as a pax archive, in order of names: owner root, times 1, modes 0755 and 0644.
 
     The same tree makes the same bytes. The files' content is never in memory as a whole.
     """
@@ -42,7 +42,7 @@ def write_tar(source: Path, stream: IO[bytes]) -> None:
                 entry.type, entry.size, entry.linkname = tarfile.REGTYPE, path.lstat().st_size, ""
             entry.uid = entry.gid = 0
             entry.uname = entry.gname = ""
-            entry.mtime = 0
+            entry.mtime = 1  # as in a Nix store; GNU tar calls 0 implausible
             entry.mode = 0o755 if entry.isdir() or entry.mode & stat.S_IXUSR else 0o644
             if entry.isreg():
                 with path.open("rb") as file:

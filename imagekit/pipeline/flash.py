@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imagekit.deliver.flash.usage import Mount, Usage
 
 DEFAULT_IMAGE = "pihole@stable"
+_UNMOUNTED_SECONDS = 10.0  # those who look at a disk whenever something changes have a look then, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,9 @@ def flash_image(
                     pass
             return None
         usage = judge(source.size_bytes)  # again: to agree may have taken a while
-        if unmount:
-            unmount_all(found, usage)
-        return flash_device(found, source, verify=verify, progress=progress)
+        unmounted = unmount_all(found, usage) if unmount else ()
+        patience = _UNMOUNTED_SECONDS if unmounted else 0.0
+        return flash_device(found, source, verify=verify, patience=patience, progress=progress)
 
 
 def _label(device: "Device", mounts: "tuple[Mount, ...]") -> KnownDevice:

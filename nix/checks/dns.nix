@@ -8,7 +8,7 @@
   modules,
 }:
 let
-  key = (import ../site/placeholder.nix).key;
+  inherit (import ../site/placeholder.nix) key;
 
   unbound = pkgs.dockerTools.buildLayeredImage {
     name = "stand-in.example/unbound";

@@ -21,7 +21,7 @@
 }:
 let
   root = ../..;
-  project = (lib.importTOML (root + "/pyproject.toml")).project;
+  inherit (lib.importTOML (root + "/pyproject.toml")) project;
   requirements = import ./requirements.nix { inherit (python3Packages.python) pythonVersion; };
 
   everywhere = [

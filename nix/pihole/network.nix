@@ -49,7 +49,9 @@ in
       wait-online.anyInterface = true;
     };
 
-    time.timeZone = cfg.timeZone;
+    time = {
+      inherit (cfg) timeZone;
+    };
     # A Raspberry Pi has no clock of its own, and a wrong time makes every DNSSEC signature wrong. Names of time servers
     # are asked of the bootstrap resolvers, so this does not wait for Unbound.
     services.timesyncd.enable = true;

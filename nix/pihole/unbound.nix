@@ -7,8 +7,10 @@
 }:
 let
   cfg = config.imagekit.pihole;
-  # Store files are mounted as they are: what NixOS puts into /etc are symbolic links, and those point nowhere inside a
-  # container. Key and hints come with nixpkgs, so nothing has to be written on the card.
+  # A store file, mounted as it is: what NixOS puts into /etc are symbolic links, which point nowhere inside a container.
+  # The anchors are IANA's (root-anchors.xml): of the key of 2017, and of that of 2024, which signs the root since October
+  # 2026; the root.key of nixpkgs that was looked at had the first alone. They are fixed, because following a change by itself (RFC 5011) has to
+  # write a file: the next key comes with a newer imagekit, years after it is published.
   configuration = pkgs.writeText "imagekit-unbound.conf" ''
     server:
       interface: 127.0.0.1
@@ -22,11 +24,10 @@ let
       logfile: ""
       verbosity: 0
 
-      root-hints: "/imagekit/root.hints"
-      trust-anchor-file: "/imagekit/root.key"
+      trust-anchor: ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D"
+      trust-anchor: ". IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16"
       harden-glue: yes
       harden-dnssec-stripped: yes
-      harden-algo-downgrade: yes
       qname-minimisation: yes
       hide-identity: yes
       hide-version: yes
@@ -57,11 +58,7 @@ in
         "/imagekit/unbound.conf"
       ];
       user = "65534:65534";
-      volumes = [
-        "${configuration}:/imagekit/unbound.conf:ro"
-        "${pkgs.dns-root-data}/root.hints:/imagekit/root.hints:ro"
-        "${pkgs.dns-root-data}/root.key:/imagekit/root.key:ro"
-      ];
+      volumes = [ "${configuration}:/imagekit/unbound.conf:ro" ];
       extraOptions = [
         "--cap-drop=ALL"
         "--security-opt=no-new-privileges"

@@ -10,7 +10,7 @@ import pytest
 
 from imagekit.errors import ExitCode, ToolFailed, ToolMissing
 from imagekit.host import run, start
-from imagekit.host.local import end, make_environment
+from imagekit.host.local import Tail, end, make_environment
 
 
 def test_output_and_errors_come_apart() -> None:
@@ -59,6 +59,18 @@ def test_lines_of_standard_error_are_heard() -> None:
     heard: list[str] = []
     run(["sh", "-c", "echo one >&2; printf 'two\\r\\n' >&2; echo three"], on_line=heard.append)
     assert heard == ["one", "two"]
+
+
+def test_long_lines_are_heard_whole_and_endless_ones_are_bounded() -> None:
+    """A line of a MiB arrives whole, of a longer one the end, and the last line needs no end."""
+    heard: list[str] = []
+    run(["sh", "-c", "head -c 1048576 /dev/zero | tr '\\0' x >&2; echo >&2; printf last >&2"], on_line=heard.append)
+    assert [(line[:4], len(line)) for line in heard] == [("xxxx", 1 << 20), ("last", 4)]
+    tail = Tail(10, heard.append)
+    for _ in range(100):
+        tail.write(b"y" * (1 << 20))
+    tail.write(b"end\n")
+    assert (len(heard[-1]), heard[-1][-4:]) == (1 << 20, "yend")
 
 
 def test_large_output_is_whole_or_an_error() -> None:

@@ -7,11 +7,14 @@ the packages come to cannot be seen here; CI builds them where there is a networ
 import json
 import re
 import shutil
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from imagekit.build.nix.stage import stage_flake
+from imagekit.definition import NixBuild, Site, make_sd_image
 from tests.nix.conftest import KEY, ROOT, Evaluator
 
 _HERE = Path(__file__).parent
@@ -141,15 +144,20 @@ def test_second_machine_has_another_name(flake: Flake) -> None:
 
 
 def test_staged_copy_takes_the_sites_values(nix: Evaluator, tmp_path: Path) -> None:
-    """A site.json in the copy changes the image; without a key in it, evaluation ends with a sentence."""
+    """What a build stages of this checkout is enough for the image, and the site's values are in it."""
     staged = Flake(nix, tmp_path)
-    for path in staged.flake.iterdir():  # a build stages no more than these
-        if path.name not in ("flake.nix", "flake.lock", "nix"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    site = staged.flake / "nix" / "site.json"
-    site.write_text(json.dumps({"hostName": "dns", "address": "192.168.0.9", "authorizedKeys": [KEY]}))
+    site = Site(host_name="dns", address=IPv4Interface("192.168.0.9/24"), ssh_keys=(KEY,))
+    definition = make_sd_image("pihole", nix=NixBuild(), site=site)
+    staged.flake = stage_flake(definition, None, tmp_path / "staged").directory
+    assert sorted(path.name for path in staged.flake.iterdir()) == ["flake.lock", "flake.nix", "nix"]
     assert staged.ask("packages.aarch64-linux.pihole-image", "image: image.host") == "dns"
-    site.write_text(json.dumps({"hostName": "dns", "authorizedKeys": []}))
+    assert staged.ask("nixosConfigurations.pihole.config.system.build.toplevel", "system: system.host") == "dns"
+
+
+def test_staged_copy_without_a_key_is_refused(nix: Evaluator, tmp_path: Path) -> None:
+    """Should a site without a key ever come this far, its evaluation ends with a sentence."""
+    staged = Flake(nix, tmp_path)
+    (staged.flake / "nix" / "site.json").write_text(json.dumps({"hostName": "dns", "authorizedKeys": []}))
     seen = staged.run("eval", "--raw", f"path:{staged.flake}#packages.aarch64-linux.pihole-image.drvPath", check=False)
     assert seen.status != 0
     assert "there is no SSH key in authorizedKeys" in seen.errors

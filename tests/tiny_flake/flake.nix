@@ -3,7 +3,7 @@
 
   # No input, hence nothing to download: what nixpkgs would make is written by /bin/sh in tiny.nix.
   outputs =
-    { self }:
+    _:
     let
       systems = [
         "aarch64-linux"

@@ -49,7 +49,7 @@ class Watch:
         self.output = Incoming()
         self.errors = Incoming()
         self._reader = LineReader()
-        self._plain = LineReader()
+        self._plain = b""
         self._progress = progress
         self._detail = ""
         self._began = self._ticked = time.monotonic()
@@ -59,8 +59,10 @@ class Watch:
         """Take in what was said since the last time, and say once a second that the step goes on."""
         for line in self._reader.feed(self.output.take()):
             self._take(line)
-        for line in self._plain.feed(self.errors.take()):
-            self._hear(",".join((line.kind, *line.data)) if line.kind else line.data[0])
+        *plain, rest = (self._plain + self.errors.take()).split(b"\n")
+        self._plain = rest[-_LONGEST_LINE:]
+        for text in plain:
+            self._hear(text.decode(errors="replace"))
         now = time.monotonic()
         if now - self._ticked >= _TICK_SECONDS:
             self._ticked = now
@@ -69,8 +71,9 @@ class Watch:
     def close(self) -> None:
         """Take in the rest."""
         self.pump()
-        for line in (*self._reader.close(), *self._plain.close()):
+        for line in self._reader.close():
             self._take(line)
+        self._hear(self._plain.decode(errors="replace"))
 
     def list_last_lines(self) -> tuple[str, ...]:
         """Return the end of what was said, 25 lines."""

@@ -55,7 +55,7 @@ roll_back() {
     0 | 4) say "rolled-back $why" ;;
     *) say "stuck status $status of the old system's switch, after: $why" ;;
     esac
-    exit 1
+    exit 0 # its unit did its work: it shall not be among those that failed
 }
 
 restore_profile() {
@@ -105,6 +105,7 @@ said=
 if [ -e "$dir" ]; then
     said=$(head -c 300 "$dir/state" 2> /dev/null || true)
     pid=$(head -c 20 "$dir/pid" 2> /dev/null || true)
+    case $said in committed* | rolled-back* | stuck*) pid=ended ;; esac  # whatever has its number now
     if [ -z "$pid" ] && [ -n "$(find "$dir" -maxdepth 0 -mmin -2)" ]; then printf 'busy starting\n'; exit 0; fi
     case $pid in *[!0-9]* | '') ;; *)
         if kill -0 "$pid" 2> /dev/null; then printf 'busy %s\n' "$said"; exit 0; fi ;;

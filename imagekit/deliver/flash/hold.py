@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from imagekit.host import run
 
 _UNMOUNT_SECONDS = 120.0
 _SHOWN = 6
+_POLL_SECONDS = 0.05
 
 
 class HeldDevice:
@@ -39,12 +41,13 @@ class HeldDevice:
 
 
 @contextlib.contextmanager
-def hold_device(device: Device, *, for_writing: bool = True) -> Iterator[HeldDevice]:
-    """Open ``device`` exclusively through the block; never creates anything, never waits for its users to go.
+def hold_device(device: Device, *, for_writing: bool = True, patience: float = 0.0) -> Iterator[HeldDevice]:
+    """Open ``device`` exclusively through the block; never creates anything.
 
+    ``patience`` is how many seconds its last user may take to go: for what was unmounted a moment ago.
     Raises :class:`Refused` when it is used by somebody, gone, another one meanwhile, write-protected, or not ours.
     """
-    descriptor, direct = _open(device, os.O_RDWR if for_writing else os.O_RDONLY)
+    descriptor, direct = _open(device, os.O_RDWR if for_writing else os.O_RDONLY, time.monotonic() + patience)
     try:
         # udev leaves a disk alone while it is locked (systemd's "Locking Block Device Access"); O_EXCL does the rest.
         with contextlib.suppress(OSError):
@@ -109,18 +112,19 @@ def unmount_all(device: Device, usage: Usage) -> tuple[str, ...]:
     return points
 
 
-def _open(device: Device, flags: int) -> tuple[int, bool]:
+def _open(device: Device, flags: int, deadline: float) -> tuple[int, bool]:
     """Open the device's node; without O_CREAT, so that nothing can be made where there is none."""
-    flags |= os.O_EXCL | os.O_CLOEXEC
-    try:
+    flags |= os.O_EXCL | os.O_CLOEXEC | os.O_DIRECT
+    while True:
         try:
-            return os.open(device.path, flags | os.O_DIRECT), True
+            return os.open(device.path, flags), bool(flags & os.O_DIRECT)
         except OSError as problem:
-            if problem.errno != errno.EINVAL:  # open(2): this driver has no direct reads and writes
-                raise
-            return os.open(device.path, flags), False
-    except OSError as problem:
-        raise _explain(device, problem) from problem
+            if problem.errno == errno.EINVAL and flags & os.O_DIRECT:
+                flags &= ~os.O_DIRECT  # open(2): this driver has no direct reads and writes
+            elif problem.errno == errno.EBUSY and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            else:
+                raise _explain(device, problem) from problem
 
 
 def _explain(device: Device, problem: OSError) -> Refused:

@@ -65,15 +65,17 @@ class Flashed:
         }
 
 
-def flash_device(device: Device, source: Source, *, verify: bool = True, progress: Progress = silent) -> Flashed:
+def flash_device(
+    device: Device, source: Source, *, verify: bool = True, patience: float = 0.0, progress: Progress = silent
+) -> Flashed:
     """Write ``source`` to ``device`` and return what was proven; with ``verify`` all of it is read back.
 
     The device was judged by :mod:`.refuse` and agreed to by a person before. It is opened exclusively for the whole
-    run and must still be the one that was judged. The old partition table goes first, the new one comes last, after
-    everything else was read back. Raises as the steps do; a run that is stopped in any way leaves a card that does not
-    boot, and says so.
+    run (``patience`` is that of :func:`hold_device`) and must still be the one that was judged. The old partition table
+    goes first, the new one comes last, after everything else was read back. Raises as the steps do; a run that is
+    stopped in any way leaves a card that does not boot, and says so.
     """
-    with hold_device(device) as held:
+    with hold_device(device, patience=patience) as held:
         require_same(held)  # right before the first write, and after all that was asked of others
         try:
             return _flash(held, source, verify=verify, progress=progress)

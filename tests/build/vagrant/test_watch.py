@@ -42,7 +42,7 @@ def test_plain_words_are_heard() -> None:
     watch.output.write(b"plugin: hello\n")
     watch.errors.write(b"1,2,3,4\nfailed early")
     watch.close()
-    assert list(watch.lines) == ["plugin: hello", "3,4", "failed early"]
+    assert list(watch.lines) == ["plugin: hello", "1,2,3,4", "failed early"]
 
 
 def test_fault_is_kept() -> None:

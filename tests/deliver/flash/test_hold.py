@@ -107,7 +107,7 @@ def test_mounted_card_is_refused_and_unmounted_on_request(card: Path, tmp_path: 
         _require_busy(card)
         assert _reasons(card, unmount=True) == []
         assert unmount_all(device, usage) == (str(tmp_path / "again"), str(tmp_path / "my card"))
-        with hold_device(device):
+        with hold_device(device, patience=20):
             pass
 
 

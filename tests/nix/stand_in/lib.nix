@@ -118,7 +118,7 @@ let
     mapAttrs (
       name: option:
       if isOption option then
-        if config ? ${name} then config.${name} else option.default or (throw "${name} is not set")
+        config.${name} or option.default or (throw "${name} is not set")
       else
         resolve option (config.${name} or { })
     ) options;

@@ -13,7 +13,6 @@ in
   runCommandLocal =
     name: _: script:
     package name // { inherit script; };
-  dns-root-data = package "dns-root-data";
   dockerTools.pullImage =
     {
       imageName,
