@@ -27,8 +27,8 @@ _MADE = re.compile(rf"/[^\x00-\x1f\x7f]*/{BUILDS}/{BUILD_PREFIX}[A-Za-z0-9]+")
 class OpenSshHost:
     """A machine that ssh(1) can enter, as a :class:`imagekit.host.host.Host`; :func:`open_openssh` makes one.
 
-    Not for two threads at once. One network connection serves every call and is opened again after a loss; it belongs
-    to the thread that opened it, since Linux ends a child with the thread that started it.
+    One network connection serves every call, from any thread, and is opened again after a loss. It ends with the thread
+    that opened it, as every child of imagekit does on Linux.
     """
 
     def __init__(self, login: SshLogin) -> None:

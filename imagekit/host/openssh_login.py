@@ -11,6 +11,7 @@ import shlex
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class SshLogin:
         self._address = _format_address(target)
         self._directory = _make_socket_directory()
         self._master: SshProcess | None = None
+        self._connecting = threading.Lock()
         settings = self._directory / "config"
         settings.write_text(_format_settings(target, config, self._directory))
         self.arguments = ("-F", os.fspath(settings))
@@ -63,9 +65,12 @@ class SshLogin:
 
     def connect(self) -> None:
         """Open the shared connection unless it is there; raises :class:`HostFailed` with ssh's reason."""
-        if self._master is not None and self._master.is_alive():
-            return
-        self.disconnect()
+        with self._connecting:
+            if self._master is None or not self._master.is_alive():
+                self.disconnect()
+                self._master = self._start_master()
+
+    def _start_master(self) -> SshProcess:
         said = Tail(_CHATTER_BYTES)
         command = f"exec /bin/sh -c 'echo; echo {_READY}; exec cat >/dev/null'"
         argv = self.make_argv(command)
@@ -82,7 +87,7 @@ class SshLogin:
         except BaseException:
             master.close()
             raise
-        self._master = master
+        return master
 
     def disconnect(self) -> None:
         """Close the shared connection, and with it every session; never raises."""
@@ -142,22 +147,9 @@ def _format_address(target: SshTarget | str) -> str:
 
 def _format_settings(target: SshTarget | str, config: Path | None, directory: Path) -> str:
     """Return an ssh_config(5) file: what must be so first, since the first word on a matter counts, then the user's."""
-    lines = [
-        "BatchMode yes",  # no question, of any kind
-        f"ConnectTimeout {CONNECT_SECONDS}",
-        f"ServerAliveInterval {_ALIVE_SECONDS}",
-        f"ServerAliveCountMax {_ALIVE_COUNT}",
-        "ControlMaster no",
-        "ControlPersist no",
-        f"ControlPath {_quote(directory / 's')}",
-        "LogLevel ERROR",
-        "RequestTTY no",
-        "RemoteCommand none",
-        "PermitLocalCommand no",
-        "ClearAllForwardings yes",
-        "ForwardAgent no",
-        "ForwardX11 no",
-    ]
+    name = target.host if isinstance(target, SshTarget) else target
+    # For this host only: ssh reaches a jump host with the same file.
+    lines = [f"Host {name}", f"ControlPath {_quote(directory / 's')}"]
     if isinstance(target, SshTarget):
         lines += [f"Port {target.port}"] if target.port else []
         lines += [f'User "{target.user}"'] if target.user else []
@@ -167,6 +159,23 @@ def _format_settings(target: SshTarget | str, config: Path | None, directory: Pa
             lines += _format_pin(target.host_key, directory)
         elif target.accept_new:
             lines.append("StrictHostKeyChecking accept-new")
+    lines += [
+        "Host *",
+        "BatchMode yes",  # no question, of any kind
+        f"ConnectTimeout {CONNECT_SECONDS}",
+        f"ServerAliveInterval {_ALIVE_SECONDS}",
+        f"ServerAliveCountMax {_ALIVE_COUNT}",
+        "ControlMaster no",
+        "ControlPersist no",
+        "ControlPath none",
+        "LogLevel ERROR",
+        "RequestTTY no",
+        "RemoteCommand none",
+        "PermitLocalCommand no",
+        "ClearAllForwardings yes",
+        "ForwardAgent no",
+        "ForwardX11 no",
+    ]
     files = [config.absolute()] if config is not None else ["~/.ssh/config", "/etc/ssh/ssh_config"]
     lines += [f"Include {_quote(file)}" for file in files]
     return "\n".join(lines) + "\n"

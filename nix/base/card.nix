@@ -12,8 +12,16 @@
       SyncIntervalSec=15m
     '';
 
-    # Containers log to the journal, whose limits hold for them too.
-    virtualisation.docker.logDriver = "journald";
+    virtualisation.docker = {
+      # Containers log to the journal, whose limits hold for them too.
+      logDriver = "journald";
+      # Every update leaves an image of half a gigabyte. Once a month, so that going back finds the last one for a while.
+      autoPrune = {
+        enable = true;
+        dates = "monthly";
+        flags = [ "--all" ];
+      };
+    };
 
     zramSwap.enable = true;
     boot.tmp = {

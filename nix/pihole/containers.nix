@@ -74,7 +74,9 @@ in
       };
     };
 
-    systemd.tmpfiles.rules = [ "d /var/lib/imagekit/pihole 0755 root root -" ];
+    # Made when it is missing and otherwise left alone: Pi-hole gives it to a user of its own, and every switch to a new
+    # system runs these rules again, beside a Pi-hole that goes on writing there.
+    systemd.tmpfiles.rules = [ "d /var/lib/imagekit/pihole - - - -" ];
 
     systemd.services = {
       docker-unbound = patient;

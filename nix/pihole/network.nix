@@ -29,8 +29,8 @@ in
     services.resolved.enable = false;
 
     systemd.network = {
-      # By type and not by name: the onboard port is end0 on a Pi 4 and enu1u1 on a Pi 3. "Kind" is what Docker's bridges
-      # and pairs have and hardware has not (systemd.network(5), and systemd's own 80-ethernet.network.example).
+      # By type and not by name: the onboard port is end0 on a Pi 4 and on USB, enu1u1, on a Pi 3. "Kind" is what Docker's
+      # bridges and pairs have and hardware has not (systemd.network(5), and systemd's own 80-ethernet.network.example).
       networks."10-imagekit-wired" = {
         matchConfig =
           if cfg.interface != null then

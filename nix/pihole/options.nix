@@ -63,7 +63,7 @@ in
       example = "end0";
       description = ''
         Name of the port that gets the address. With null it is whichever wired port the machine has: a Raspberry Pi 4
-        calls its own `end0`, a Raspberry Pi 3 `enu1u1`, older systems said `eth0`.
+        calls its own `end0`, a Raspberry Pi 3 by its place on USB, such as `enu1u1`; older systems said `eth0`.
       '';
     };
     bootstrapDns = mkOption {

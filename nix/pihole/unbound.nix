@@ -9,8 +9,8 @@ let
   cfg = config.imagekit.pihole;
   # A store file, mounted as it is: what NixOS puts into /etc are symbolic links, which point nowhere inside a container.
   # The anchors are IANA's (root-anchors.xml): of the key of 2017, and of that of 2024, which signs the root since October
-  # 2026; the root.key of nixpkgs that was looked at had the first alone. They are fixed, because following a change by itself (RFC 5011) has to
-  # write a file: the next key comes with a newer imagekit, years after it is published.
+  # 2026; the root.key of nixpkgs that was looked at had the first alone. They are fixed, because following a change by
+  # itself (RFC 5011) has to write a file: the next key comes with a newer imagekit, years after it is published.
   configuration = pkgs.writeText "imagekit-unbound.conf" ''
     server:
       interface: 127.0.0.1

@@ -49,7 +49,13 @@ def test_lost_connection_ends_the_command(server: Sshd, host: OpenSshHost, tmp_p
 def test_lost_command_that_ignores_the_signal_is_killed(server: Sshd, host: OpenSshHost, tmp_path: Path) -> None:
     """A command that does not listen to SIGTERM is killed five seconds later."""
     pid = tmp_path / "pid"
-    threading.Thread(target=lambda: (await_that(pid.exists) and time.sleep(0.2)) or server.drop_connections()).start()
+
+    def lose() -> None:
+        assert await_that(pid.exists)
+        time.sleep(0.2)
+        server.drop_connections()
+
+    threading.Thread(target=lose).start()
     with pytest.raises(HostFailed):
         host.run(["sh", "-c", f"trap '' TERM; echo $$ > {pid}; while :; do sleep 1; done"])
     assert await_that(lambda: not lives(int(pid.read_text())), 9)

@@ -26,6 +26,20 @@ def test_machine_is_entered_by_url_and_by_alias(server: Sshd) -> None:
         assert host.name == ALIAS
 
 
+def test_machine_behind_a_jump_host_is_entered(server: Sshd, tmp_path: Path) -> None:
+    """ProxyJump works, and what is said of the machine is not said of the jump host."""
+    with start_sshd(tmp_path / "inner") as inner:
+        config = tmp_path / "config"
+        config.write_text(
+            f"Host inner\n  HostName 127.0.0.1\n  ProxyJump {ALIAS}\n  UserKnownHostsFile {inner.known_hosts}\n"
+            + server.config.read_text()
+        )
+        target = SshTarget.parse(f"ssh://{inner.user}@inner:{inner.port}", identity=inner.identity)
+        with open_openssh(target, config=config) as host:
+            said = host.run(["sh", "-c", "echo $HOME ${SSH_CONNECTION##* }"]).output.decode().split()
+    assert said == [str(inner.home), str(inner.port)]
+
+
 def test_nix_gets_the_same_way_in(server: Sshd) -> None:
     """The arguments for Nix's own ssh have no spaces, which NIX_SSHOPTS could not hold, and lead in."""
     with open_openssh(server.target, config=server.config) as host:

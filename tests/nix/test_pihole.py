@@ -183,6 +183,13 @@ def test_card_is_spared(nix: Evaluator) -> None:
     assert {"SystemMaxUse=128M", "SyncIntervalSec=15m"} <= set(journal.splitlines())
     assert told["zramSwap"]["enable"] is told["boot"]["tmp"]["useTmpfs"] is True
     assert told["fileSystems"]["/"]["options"] == ["noatime"]
+    assert told["virtualisation"]["docker"]["autoPrune"] == {"enable": True, "dates": "monthly", "flags": ["--all"]}
+
+
+def test_pihole_keeps_its_directory(nix: Evaluator) -> None:
+    """A switch to a new system does not take the directory of settings away from the Pi-hole that writes there."""
+    (rule,) = nix.describe()["told"]["systemd"]["tmpfiles"]["rules"]
+    assert rule.split() == ["d", "/var/lib/imagekit/pihole", "-", "-", "-", "-"]
 
 
 def test_image_is_small_and_leaves_room_for_firmware(nix: Evaluator) -> None:

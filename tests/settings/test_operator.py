@@ -53,7 +53,7 @@ def test_defaults_follow_xdg() -> None:
         "vagrant_disk",
     ]
     assert settings.nix_place is NixPlace.AUTO
-    assert settings.nix_host is settings.vagrant_provider is settings.vagrant_box is None
+    assert (settings.nix_host, settings.vagrant_provider, settings.vagrant_box) == (None, None, None)
     assert (settings.vagrant_cpus, settings.vagrant_memory, settings.vagrant_disk) == (2, 4 << 30, 60 << 30)
 
 

@@ -71,7 +71,9 @@ class Shipment:
         return sum(self.sizes.values())
 
     def __str__(self) -> str:
-        return f"{len(self.sizes)} paths, {format_bytes(self.bytes)}" if self.sizes else "nothing"
+        if not self.sizes:
+            return "nothing"
+        return f"{len(self.sizes)} path{'s' * (len(self.sizes) > 1)}, {format_bytes(self.bytes)}"
 
 
 def list_closure(source: Source, path: str) -> tuple[str, ...]:

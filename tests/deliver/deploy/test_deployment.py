@@ -16,6 +16,7 @@ from imagekit.deliver.deploy.deployment import (
     plan_deployment,
 )
 from imagekit.deliver.deploy.health import HealthPolicy
+from imagekit.deliver.deploy.push import Road
 from imagekit.deliver.deploy.switch import Timing
 from imagekit.errors import HostFailed, Refused
 from imagekit.progress import Event, silent
@@ -173,6 +174,16 @@ def test_new_address_is_where_dns_has_to_answer(world: World) -> None:
     assert run(world.deployment(new, next_address=NEW_ADDRESS)).generation == 2
     assert world.answers(NEW_ADDRESS)
     assert not world.answers()
+
+
+def test_closed_road_is_gone_around(world: World) -> None:
+    """Where Nix cannot enter the target, the paths go through this machine, and a person is told."""
+    new = world.build(tiny.X86_CONFIGURATION, "127.0.0.3")
+    road = Road("ssh-ng://nobody@127.0.0.1", ("-F", "/dev/null", "-p", "1", "-o", "BatchMode=yes"))
+    notes: list[str] = []
+    deployment = world.deployment(new, next_address="127.0.0.3", road=road)
+    assert run(deployment, lambda event: notes.append(event.note)).generation == 2
+    assert any("it goes through this machine now" in note for note in notes)
 
 
 def test_what_was_broken_before_is_not_required(world: World) -> None:

@@ -38,7 +38,7 @@ def test_bundles_keep_the_order_and_stay_small() -> None:
     assert [path for bundle in bundles for path in bundle] == list(shipment.sizes)
     assert (name(3),) in bundles
     assert max(map(len, bundles)) == 200
-    assert str(Shipment({name(1): 3 << 20})) == "1 paths, 3.0 MiB"
+    assert str(Shipment({name(1): 3 << 20})) == "1 path, 3.0 MiB"
     assert str(Shipment({})) == "nothing"
 
 

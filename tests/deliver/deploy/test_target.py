@@ -37,6 +37,31 @@ class Nobody(ThisMachine):
         return super().run(demoted, environment=environment, stdin=stdin, on_line=on_line, timeout=timeout, check=check)
 
 
+class Wheel(ThisMachine):
+    """This machine as an account that sudo(8) trusts, as a rule of this test's own says, in a mount namespace."""
+
+    def __init__(self, sudoers: Path) -> None:
+        super().__init__()
+        self.sudoers = sudoers
+        sudoers.write_text("Defaults use_pty\nALL ALL=(ALL:ALL) NOPASSWD: ALL\n")
+        sudoers.chmod(0o440)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+    ) -> Completed:
+        """Run as uid 65534, where the rule is in force."""
+        script = 'mount --bind "$1" /etc/sudoers; shift; exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"'
+        inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(self.sudoers), *argv]
+        return super().run(inside, environment=environment, stdin=stdin, on_line=on_line, timeout=timeout, check=check)
+
+
 class Lost(ThisMachine):
     """This machine over a connection that breaks at its first use."""
 
@@ -78,6 +103,17 @@ def test_account_without_rights_is_told_what_it_needs() -> None:
     with pytest.raises(HostFailed, match="become root without a password") as caught:
         target.run(["true"], root=True)
     assert "wheelNeedsPassword" in (caught.value.hint or "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_account_that_sudo_trusts_may_do_all(tmp_path: Path) -> None:
+    """A script of ours runs as root through the real sudo, with its arguments and its standard input as they are."""
+    target = Target(lambda _address: Wheel(tmp_path / "sudoers"))
+    assert target.run(["id", "-u"]).output == b"65534\n"
+    script = 'id -u; printf "%s|" "$@"; cat; exit 3'
+    said = target.run_script(script, "a b", "$HOME; 'x'", stdin=bytes(range(256)), check=False)
+    assert said.output == b"0\na b|$HOME; 'x'|" + bytes(range(256))
+    assert said.status == 3
 
 
 def test_lost_connection_is_made_anew() -> None:

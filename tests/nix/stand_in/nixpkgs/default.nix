@@ -1,5 +1,5 @@
-# What `import nixpkgs { … }` gives: a derivation for each name in the record of packages, and the functions that our files
-# call. A name that is not in the record is an error, as it is in nixpkgs.
+# What `import nixpkgs { … }` gives: a derivation for each name in the record of packages, and the functions that our
+# files call. A name that is not in the record is an error, as it is in nixpkgs.
 {
   system,
   overlays ? [ ],
