@@ -44,13 +44,20 @@ class Sshd:
 
     def drop_connections(self) -> int:
         """Kill the server's part of each connection, as a reset network does; how many processes that were."""
-        dropped = 0
+        sessions = self.list_sessions()
+        for pid in sessions:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return len(sessions)
+
+    def list_sessions(self) -> list[int]:
+        """Return the server's own processes, one or two for each connection; not what they run."""
+        found = []
         for pid in list_descendants(self.process.pid):
             with contextlib.suppress(OSError):
                 if (Path("/proc") / str(pid) / "comm").read_text().startswith("sshd"):
-                    os.kill(pid, signal.SIGKILL)
-                    dropped += 1
-        return dropped
+                    found.append(pid)
+        return found
 
     def stop(self) -> None:
         """End the server and what its sessions left; safe to call twice."""

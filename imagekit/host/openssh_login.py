@@ -26,7 +26,7 @@ CONNECT_SECONDS = 15
 _LOGIN_SECONDS = 60.0  # a slow machine's own login; ssh's ConnectTimeout ends with the key exchange
 _ALIVE_SECONDS, _ALIVE_COUNT = 15, 4
 _PREFIX = "imagekit-ssh-"
-_ABANDONED_SECONDS = 2 * 86400
+_ABANDONED_SECONDS = 3600
 _SOCKET_PATH_BYTES = 103  # sun_path of macOS; ssh adds 17 bytes while it makes the socket
 _READY = "imagekit-ready"
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%@-]*")
@@ -206,17 +206,32 @@ def _quote(path: Path | str) -> str:
 
 
 def _make_socket_directory() -> Path:
-    """Make a private directory with a path short enough for a socket; what killed runs left two days ago is removed."""
+    """Make a private directory with a path short enough for a socket, named after this process.
+
+    Those of processes that were killed are removed an hour later; not at once, for a container may share the place
+    and number its processes anew.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     places = [Path(runtime)] if runtime and os.access(runtime, os.W_OK) else []
+    prefix = f"{_PREFIX}{os.getpid()}-"
     for place in (*places, Path(tempfile.gettempdir()), Path("/tmp")):
-        if len(os.fsencode(place)) + len(_PREFIX) + 8 + len("/s.") + 17 > _SOCKET_PATH_BYTES:
+        if len(os.fsencode(place)) + len(f"/{prefix}12345678/s.") + 16 > _SOCKET_PATH_BYTES:
             continue
         for left in place.glob(f"{_PREFIX}*"):
             with contextlib.suppress(OSError):
                 about = left.lstat()
-                old = time.time() - about.st_mtime > _ABANDONED_SECONDS
-                if old and about.st_uid == os.getuid() and stat.S_ISDIR(about.st_mode):
+                ours = about.st_uid == os.getuid() and stat.S_ISDIR(about.st_mode)
+                if ours and time.time() - about.st_mtime > _ABANDONED_SECONDS and not _lives(left):
                     shutil.rmtree(left)
-        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     raise HostFailed("no directory for sockets has a short enough path", hint="set TMPDIR to a shorter path")
+
+
+def _lives(directory: Path) -> bool:
+    """Say whether the process lives that ``directory`` is named after."""
+    number = directory.name.removeprefix(_PREFIX).partition("-")[0]
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    return True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from imagekit.build.nix.choose import Candidates, choose_place, explain_system
 from imagekit.build.nix.environment import read_nix_environment
 from imagekit.build.nix.session import SYSTEMS
-from imagekit.build.nix.tool import find_nix
+from imagekit.build.nix.tool import OLDEST_FOR_NIXPKGS, find_nix
 from imagekit.errors import ImagekitError
 from imagekit.host.ability import Ability
 from imagekit.host.here import ThisMachine
@@ -24,22 +24,25 @@ _MAC = (
 )
 _LINUX = (
     "one of:\n"
-    "Nix (sudo apt install nix-bin, or https://nixos.org/download); on a machine that is not aarch64 also "
+    "Nix 2.18 or newer (nix-bin of Debian 13, or https://nixos.org/download); on a machine that is not aarch64 also "
     "qemu-user-static and extra-platforms = aarch64-linux in nix.conf;\n"
     'another machine with Nix, as nix_host = "ssh://user@host" in ~/.config/imagekit/settings.toml;\n'
     "Vagrant and a provider: sudo apt install vagrant vagrant-libvirt libvirt-daemon-system"
 )
 
 
-def find_candidates(system: str, asked: NixPlace, host: SshTarget | None, settings: Settings) -> Candidates:
+def find_candidates(
+    system: str, asked: NixPlace, host: SshTarget | None, settings: Settings, oldest: tuple[int, int]
+) -> Candidates:
     """Look for what could build for ``system``, without starting or asking another machine.
 
+    ``oldest`` is the first Nix that can evaluate the flake.
     What cannot be chosen is not asked: Vagrant takes a second to say its version.
     """
     why, no_nix, vagrant, no_vagrant = "", "nobody asked its Nix", "", "nobody asked Vagrant"
     if asked in (NixPlace.AUTO, NixPlace.LOCAL):
         try:
-            why, no_nix = explain_system(find_nix(ThisMachine(), read_nix_environment()), system)
+            why, no_nix = explain_system(find_nix(ThisMachine(), read_nix_environment()), system, oldest)
         except ImagekitError as problem:
             no_nix = problem.message
     if asked is NixPlace.VAGRANT or (asked is NixPlace.AUTO and not why and host is None):
@@ -61,7 +64,7 @@ def examine_builders(settings: Settings) -> Iterator[Ability]:
     vagrant, no_vagrant = explain_vm(settings)
     yield Ability("vagrant", ok=bool(vagrant), found=vagrant or no_vagrant, required=False)
     system = SYSTEMS[Architecture.ARM64]
-    candidates = find_candidates(system, settings.nix_place, host, settings)
+    candidates = find_candidates(system, settings.nix_place, host, settings, OLDEST_FOR_NIXPKGS)
     try:
         choice = choose_place(settings.nix_place, candidates)
         yield Ability("SD images", ok=True, found=f"{choice.place}: {choice.why}", required=False)

@@ -12,7 +12,7 @@ from imagekit.build.nix.preflight import BuildNeed, examine_builder, require_rea
 from imagekit.build.nix.session import SYSTEMS, NixSession, build_image, name_flake, open_session
 from imagekit.build.nix.site import require_key
 from imagekit.build.nix.stage import stage_flake
-from imagekit.build.nix.tool import find_nix
+from imagekit.build.nix.tool import OLDEST_FOR_NIXPKGS, OLDEST_WITH_FLAKES, find_nix
 from imagekit.host.ability import Ability
 from imagekit.host.here import ThisMachine
 from imagekit.image import BuiltImage
@@ -38,6 +38,11 @@ class NixBuilder:
     options: BuildOptions
     progress: Progress
     on_cluster = False
+
+    @property
+    def _oldest(self) -> tuple[int, int]:
+        """The first Nix that can evaluate the flake; of another's it is not known."""
+        return OLDEST_FOR_NIXPKGS if self.definition.nix.flake is None else OLDEST_WITH_FLAKES
 
     def build(self, workspace: Path) -> BuiltImage:
         """Build the image as ``workspace/disk.raw``."""
@@ -84,7 +89,7 @@ class NixBuilder:
         asked = self.options.place or self.settings.nix_place
         target = self.options.host or self.settings.nix_host
         system = SYSTEMS[self.definition.architecture]
-        choice = choose_place(asked, find_candidates(system, asked, target, self.settings))
+        choice = choose_place(asked, find_candidates(system, asked, target, self.settings, self._oldest))
         self.progress(Event("choosing a builder", note=f"Nix builds {_PLACES[choice.place]}: {choice.why}"))
         return choice
 
@@ -119,6 +124,7 @@ class NixBuilder:
             workspace=self.settings.cache,
             flake=f"{session.directory}/flake",
             ssh_keys=None if site is None else len(site.ssh_keys),
+            oldest_nix=self._oldest,
         )
         abilities = examine_builder(session.host, session.nix, need)
         for one in abilities:

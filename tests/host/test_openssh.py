@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import HostFailed, ToolFailed
-from imagekit.host import start
+from imagekit.host import openssh_login, start
 from imagekit.host.local import end
-from imagekit.host.openssh import OpenSshHost
+from imagekit.host.openssh import OpenSshHost, open_openssh
 from imagekit.host.openssh_failure import ConnectionLost
 from tests.host.openssh_machines import await_that, lives
-from tests.sshd import ALIAS, Sshd
+from tests.sshd import ALIAS, Sshd, list_descendants, start_sshd
 
 
 @pytest.mark.parametrize("how", ["network", "our ssh"])
@@ -43,6 +43,41 @@ def test_lost_connection_ends_the_command(server: Sshd, host: OpenSshHost, tmp_p
     first, second = (int(pid) for pid in pids.read_text().split())
     assert await_that(lambda: not lives(first) and not lives(second), 5)
     assert host.run(["echo", "again"]).output == b"again\n"  # a connection is opened anew
+
+
+@pytest.mark.integration  # seconds of silence
+@pytest.mark.parametrize("silent", ["there", "here"])
+def test_connection_that_falls_silent_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
+    """A network that vanishes without a word ends the wait here, and the command there where sshd looks after it."""
+    monkeypatch.setattr(openssh_login, "_ALIVE_SECONDS", 1)
+    monkeypatch.setattr(openssh_login, "_ALIVE_COUNT", 2)
+    pid = tmp_path / "pid"
+    lines = "ClientAliveInterval 1\nClientAliveCountMax 2"
+    with start_sshd(tmp_path / "sshd", extra=lines) as server, open_openssh(ALIAS, config=server.config) as host:
+        ours = [each for each in list_descendants(os.getpid()) if _is_master(each, host.login.arguments[1])]
+
+        def fall_silent() -> None:
+            assert await_that(lambda: pid.exists() and bool(pid.read_text()))
+            for each in ours if silent == "here" else server.list_sessions():
+                os.kill(each, signal.SIGSTOP)
+            if silent == "here":
+                assert await_that(lambda: not lives(int(pid.read_text())))
+                for each in ours:
+                    os.kill(each, signal.SIGCONT)
+
+        thread = threading.Thread(target=fall_silent)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(ConnectionLost):
+            host.run(["sh", "-c", f"echo $$ > {pid}; exec sleep 60"])
+        assert time.monotonic() - began < 10
+        thread.join()
+
+
+def _is_master(pid: int, config: str) -> bool:
+    """Say whether a process is the ssh that holds the shared connection."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return b"ControlMaster=yes" in words and config.encode() in words
 
 
 @pytest.mark.integration  # the five seconds

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shutil
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -205,3 +207,32 @@ def test_nothing_is_left_running_or_lying(server: Sshd) -> None:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             assert os.fsencode(directory) not in path.read_bytes()
+
+
+def test_directories_of_killed_runs_are_swept(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour after a run was killed its directory for the socket goes; those of living runs and young ones stay."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    short = Path(tempfile.mkdtemp(dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(short))
+    names = {"imagekit-ssh-4194305-a": False, "imagekit-ssh-x": False, f"imagekit-ssh-{os.getpid()}-a": True, "x": True}
+    for name in names:
+        (short / name).mkdir()
+        os.utime(short / name, (time.time() - 4000,) * 2)
+    (short / "imagekit-ssh-4194305-young").mkdir()
+    try:
+        with open_openssh(ALIAS, config=server.config) as host:
+            assert Path(host.login.arguments[1]).parent.parent == short
+        assert {name: (short / name).exists() for name in names} == names
+        assert (short / "imagekit-ssh-4194305-young").exists()
+    finally:
+        shutil.rmtree(short)
+
+
+def test_long_runtime_directory_is_passed_over(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a socket's path would be too long for the system, a shorter place is taken."""
+    place = tmp_path / ("x" * 90)
+    place.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", os.fspath(place))
+    with open_openssh(ALIAS, config=server.config) as host:
+        assert not host.login.arguments[1].startswith(os.fspath(place))
+        host.run(["true"])

@@ -38,18 +38,28 @@ def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_nix_of_this_machine_is_asked(store: OwnStore) -> None:
     """What this machine's Nix says of itself decides, and Vagrant is not asked when it is not needed."""
-    found = find_candidates("aarch64-linux", NixPlace.AUTO, _HOST, read_settings({}))
+    found = find_candidates("aarch64-linux", NixPlace.AUTO, _HOST, read_settings({}), (2, 4))
     assert (found.nix, found.no_nix) == ("", "its Nix builds for x86_64-linux only")
     assert (found.host, found.vagrant, found.no_vagrant) == (_HOST, "", "nobody asked Vagrant")
     store.configure(extra_platforms="aarch64-linux")
-    found = find_candidates("aarch64-linux", NixPlace.AUTO, None, read_settings({}))
+    found = find_candidates("aarch64-linux", NixPlace.AUTO, None, read_settings({}), (2, 4))
     assert found.nix == "its Nix also runs programs for aarch64-linux"
-    assert find_candidates("aarch64-linux", NixPlace.REMOTE, _HOST, read_settings({})).no_nix == "nobody asked its Nix"
+    found = find_candidates("aarch64-linux", NixPlace.REMOTE, _HOST, read_settings({}), (2, 4))
+    assert found.no_nix == "nobody asked its Nix"
+
+
+def test_nix_that_is_too_old_is_passed_over(store: OwnStore) -> None:
+    """A Nix that cannot evaluate the flake is no place to build, whatever it could build otherwise."""
+    store.configure(extra_platforms="aarch64-linux")
+    found = find_candidates("aarch64-linux", NixPlace.AUTO, _HOST, read_settings({}), (99, 1))
+    assert found.nix == ""
+    assert found.no_nix.endswith(", and the flake wants 99.1")
 
 
 def test_doctor_says_where_images_are_built(store: OwnStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part has its row, and the last one says what a build would choose."""
     store.configure(extra_platforms="aarch64-linux")
+    monkeypatch.setattr("imagekit.pipeline.builders.OLDEST_FOR_NIXPKGS", (2, 4))  # Debian 12 has 2.8
     monkeypatch.setenv("IMAGEKIT_NIX_HOST", "ssh://builder@nas.example")
     rows = {one.subject: one for one in examine_builders(read_settings({}))}
     assert list(rows) == ["nix", "nix_host", "vagrant", "SD images"]

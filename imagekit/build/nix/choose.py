@@ -33,12 +33,14 @@ class Choice:
     why: str
 
 
-def explain_system(nix: Nix, system: str) -> tuple[str, str]:
+def explain_system(nix: Nix, system: str, oldest: tuple[int, int]) -> tuple[str, str]:
     """Return why ``nix`` can build for ``system``, and nothing; or nothing, and why it cannot.
 
-    A system of its own comes before one that is emulated (binfmt_misc, for which ``extra-platforms`` stands), and that
+    ``oldest`` is the first Nix that can evaluate the flake. A system of its own comes before one that is emulated (binfmt_misc, for which ``extra-platforms`` stands), and that
     before machines to which its daemon hands builds on, such as nix-darwin's linux-builder.
     """
+    if nix.version < oldest:
+        return "", f"its Nix is {'.'.join(map(str, nix.version))}, and the flake wants {'.'.join(map(str, oldest))}"
     if nix.system == system:
         return f"its Nix builds for {system} natively", ""
     if system in nix.extra_platforms:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build.nix.failure import explain_messages
-from imagekit.build.nix.tool import OLDEST_TRIED, Nix, list_other_systems, make_metadata_command
+from imagekit.build.nix.tool import OLDEST_TRIED, OLDEST_WITH_FLAKES, Nix, list_other_systems, make_metadata_command
 from imagekit.errors import DefinitionInvalid, HostFailed, ToolFailed, ToolMissing
 from imagekit.host.ability import Ability
 from imagekit.host.here import ThisMachine
@@ -46,7 +46,8 @@ class BuildNeed:
 
     ``image_bytes`` is the expected size of the unpacked image, ``workspace`` a directory here where it will lie,
     ``flake`` the copy of the flake on the builder, empty while there is none. ``ssh_keys`` is the number of keys that
-    the image will accept, ``None`` for a flake that takes none from the definition.
+    the image will accept, ``None`` for a flake that takes none from the definition. ``oldest_nix`` is the first version
+    that can evaluate the flake.
     """
 
     system: str
@@ -54,12 +55,13 @@ class BuildNeed:
     workspace: Path
     flake: str = ""
     ssh_keys: int | None = None
+    oldest_nix: tuple[int, int] = OLDEST_WITH_FLAKES
     memory_bytes: int = 2 << 30
 
 
 def examine_builder(host: Host, nix: Nix, need: BuildNeed) -> tuple[Ability, ...]:
     """Look at everything that a build on ``host`` needs and return a row for each; raises only :class:`HostFailed`."""
-    rows = [_examine_version(nix), _examine_system(host, nix, need.system), _examine_user(nix)]
+    rows = [_examine_version(nix, need.oldest_nix), _examine_system(host, nix, need.system), _examine_user(nix)]
     rows += _examine_space(host, nix, need)
     rows += [_examine_memory(host, need.memory_bytes), _examine_clock(host)]
     if need.ssh_keys is not None:
@@ -84,7 +86,11 @@ def require_ready(abilities: Iterable[Ability], host: str) -> None:
     raise HostFailed(f"{host} is not ready to build ({'; '.join(problems)})", hint=hint)
 
 
-def _examine_version(nix: Nix) -> Ability:
+def _examine_version(nix: Nix, oldest: tuple[int, int]) -> Ability:
+    if nix.version < oldest:
+        wanted = ".".join(map(str, oldest))
+        found = f"{nix.said}, which cannot evaluate this flake: {wanted} or newer is needed"
+        return Ability("Nix", False, found, f"install Nix {wanted} or newer there: https://nixos.org/download")
     old = nix.version < OLDEST_TRIED
     note = "imagekit was tried with 2.8 and newer" if old else ""
     return Ability("Nix", not old, f"{nix.said}, flakes and nix-command", note, required=False)

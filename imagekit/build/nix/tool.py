@@ -18,6 +18,7 @@ from imagekit.machine.serial import clean_text
 FEATURES = ("--extra-experimental-features", "nix-command flakes")
 OLDEST_WITH_FLAKES = (2, 4)
 OLDEST_TRIED = (2, 8)
+OLDEST_FOR_NIXPKGS = (2, 18)  # nixpkgs, lib/minfeatures.nix, from 25.11 on: older ones are refused by evaluation
 # `path-info --json` warns without --json-format from here on (release notes of Nix 2.33); Lix has no such flag.
 _JSON_FORMAT = (2, 33)
 _QUESTION_SECONDS = 60.0
