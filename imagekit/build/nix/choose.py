@@ -36,8 +36,9 @@ class Choice:
 def explain_system(nix: Nix, system: str, oldest: tuple[int, int]) -> tuple[str, str]:
     """Return why ``nix`` can build for ``system``, and nothing; or nothing, and why it cannot.
 
-    ``oldest`` is the first Nix that can evaluate the flake. A system of its own comes before one that is emulated (binfmt_misc, for which ``extra-platforms`` stands), and that
-    before machines to which its daemon hands builds on, such as nix-darwin's linux-builder.
+    ``oldest`` is the first Nix that can evaluate the flake. A system of its own comes before one that is emulated
+    (binfmt_misc, for which ``extra-platforms`` stands), and that before machines to which its daemon hands builds on,
+    such as nix-darwin's linux-builder.
     """
     if nix.version < oldest:
         return "", f"its Nix is {'.'.join(map(str, nix.version))}, and the flake wants {'.'.join(map(str, oldest))}"
