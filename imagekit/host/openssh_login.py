@@ -7,7 +7,6 @@ jump host or a key on a token, counts for all three.
 import contextlib
 import os
 import re
-import shlex
 import shutil
 import stat
 import tempfile
@@ -17,14 +16,13 @@ from pathlib import Path
 
 from imagekit.errors import HostFailed
 from imagekit.host.local import Tail
-from imagekit.host.openssh_failure import ConnectionLost, clean, explain_failure, read_last_line
+from imagekit.host.openssh_failure import ConnectionLost, explain_failure, read_last_line
 from imagekit.host.openssh_process import SshProcess
+from imagekit.host.openssh_settings import format_address, format_login, format_settings
 from imagekit.host.ssh_target import SshTarget
 from imagekit.host.tools import find_tool
 
-CONNECT_SECONDS = 15
-_LOGIN_SECONDS = 60.0  # a slow machine's own login; ssh's ConnectTimeout ends with the key exchange
-_ALIVE_SECONDS, _ALIVE_COUNT = 15, 4
+_LOGIN_SECONDS = 75.0  # a slow machine's own login too; ssh's ConnectTimeout ends with the key exchange
 _PREFIX = "imagekit-ssh-"
 _ABANDONED_SECONDS = 3600
 _SOCKET_PATH_BYTES = 103  # sun_path of macOS; ssh adds 17 bytes while it makes the socket
@@ -50,13 +48,13 @@ class SshLogin:
         self.program = find_tool("ssh")
         self.name = str(target)
         self.destination = target.host if isinstance(target, SshTarget) else target
-        self._by_hand = _format_login(target, config)
-        self._address = _format_address(target)
+        self._by_hand = format_login(target, config)
+        self._address = format_address(target)
         self._directory = _make_socket_directory()
         self._master: SshProcess | None = None
         self._connecting = threading.Lock()
         settings = self._directory / "config"
-        settings.write_text(_format_settings(target, config, self._directory))
+        settings.write_text(format_settings(target, config, self._directory))
         self.arguments = ("-F", os.fspath(settings))
 
     def make_argv(self, command_line: str) -> list[str]:
@@ -78,7 +76,7 @@ class SshLogin:
             [argv[0], "-o", "ControlMaster=yes", *argv[1:]], feed=lambda _stream: None, hold=True, output=said
         )
         try:
-            deadline = time.monotonic() + CONNECT_SECONDS + _LOGIN_SECONDS
+            deadline = time.monotonic() + _LOGIN_SECONDS
             while f"\n{_READY}\n".encode() not in said.value():
                 if master.wait(time.monotonic() + 0.01) is not None:
                     raise self._explain_refusal(master, said)
@@ -122,87 +120,6 @@ class SshLogin:
         if master.wait() == 255:
             return explain_failure(self.name, errors, login=self._by_hand, address=self._address)
         return self.explain_no_shell(said.value().decode(errors="replace"), errors)
-
-
-def _format_login(target: SshTarget | str, config: Path | None) -> str:
-    """Return the command with which the operator enters the machine by hand."""
-    words = ["ssh"]
-    if config is not None:
-        words += ["-F", os.fspath(config)]
-    if isinstance(target, SshTarget):
-        words += ["-i", os.fspath(target.identity)] if target.identity is not None else []
-        words += ["-p", str(target.port)] if target.port else []
-        words.append(f"{target.user}@{target.host}" if target.user else target.host)
-    else:
-        words.append(target)
-    return shlex.join(words)
-
-
-def _format_address(target: SshTarget | str) -> str:
-    """Return the machine's name in known_hosts (sshd(8)): with brackets when the port is not the usual."""
-    if isinstance(target, str):
-        return target
-    return target.host if target.port in (0, 22) else f"'[{target.host}]:{target.port}'"
-
-
-def _format_settings(target: SshTarget | str, config: Path | None, directory: Path) -> str:
-    """Return an ssh_config(5) file: what must be so first, since the first word on a matter counts, then the user's."""
-    name = target.host if isinstance(target, SshTarget) else target
-    # For this host only: ssh reaches a jump host with the same file.
-    lines = [f"Host {name}", f"ControlPath {_quote(directory / 's')}"]
-    if isinstance(target, SshTarget):
-        lines += [f"Port {target.port}"] if target.port else []
-        lines += [f'User "{target.user}"'] if target.user else []
-        if target.identity is not None:  # without the second line an agent's keys would come first
-            lines += [f"IdentityFile {_quote(target.identity.absolute())}", "IdentitiesOnly yes"]
-        if target.host_key:
-            lines += _format_pin(target.host_key, directory)
-        elif target.accept_new:
-            lines.append("StrictHostKeyChecking accept-new")
-    lines += [
-        "Host *",
-        "BatchMode yes",  # no question, of any kind
-        f"ConnectTimeout {CONNECT_SECONDS}",
-        f"ServerAliveInterval {_ALIVE_SECONDS}",
-        f"ServerAliveCountMax {_ALIVE_COUNT}",
-        "ControlMaster no",
-        "ControlPersist no",
-        "ControlPath none",
-        "LogLevel ERROR",
-        "RequestTTY no",
-        "RemoteCommand none",
-        "PermitLocalCommand no",
-        "ClearAllForwardings yes",
-        "ForwardAgent no",
-        "ForwardX11 no",
-    ]
-    files = [config.absolute()] if config is not None else ["~/.ssh/config", "/etc/ssh/ssh_config"]
-    lines += [f"Include {_quote(file)}" for file in files]
-    return "\n".join(lines) + "\n"
-
-
-def _format_pin(fingerprint: str, directory: Path) -> list[str]:
-    """Return the lines that accept the one key with ``fingerprint``, whatever known_hosts says.
-
-    KnownHostsCommand (ssh_config(5), OpenSSH 8.5 and later) is asked with the key that the server shows.
-    """
-    script = directory / "pin"
-    script.write_text(f'if [ "$1" = {shlex.quote(fingerprint)} ]; then echo "$2 $3 $4"; fi\n')
-    return [
-        f"KnownHostsCommand /bin/sh {_quote(script)} %f %H %t %K",
-        "UserKnownHostsFile /dev/null",
-        "GlobalKnownHostsFile /dev/null",
-        "StrictHostKeyChecking yes",
-        "UpdateHostKeys no",
-    ]
-
-
-def _quote(path: Path | str) -> str:
-    """Quote a path for ssh_config(5), where a percent sign begins a token and nothing can stand for a quote."""
-    text = os.fspath(path)
-    if any(not each.isprintable() or each == '"' for each in text):
-        raise HostFailed(f"{clean(text)!r} cannot stand in a configuration of ssh", hint="use a path without quotes")
-    return f'"{text.replace("%", "%%")}"'
 
 
 def _make_socket_directory() -> Path:

@@ -48,9 +48,10 @@ def make_command(argv: Sequence[str], environment: Mapping[str, str] | None, mar
         f"{variables}command -v {quote(argv[0])} >/dev/null 2>&1 || "
         f"{{ printf '%s missing\\n' {mark} >&2; exit 127; }}\n"
         "exec 3>&2 2>/dev/null\n"  # shells tell of the watcher's death
-        f"{{ trap '' TERM HUP INT; exec 3>&-; sh -c 'echo \"$PPID\"'; {data}; exec >/dev/null\n"
-        "while IFS= read -r line; do :; done\n"
-        f"kill -TERM 0; sleep {GRACE_SECONDS}; kill -KILL 0; }} | {{\n"
+        f"{{ trap '' TERM HUP INT; exec 3>&-; sh -c 'echo \"$PPID\"'; {data}\n"
+        # a new shell of the same number: pdksh keeps what exec redirects, here the pipe, open
+        f"exec sh -c 'while IFS= read -r line; do :; done; kill -TERM 0; sleep {GRACE_SECONDS}; kill -KILL 0' "
+        ">/dev/null; } | {\n"
         "IFS= read -r watcher\n"
         f"env {' '.join(quote(each) for each in argv)} 2>&3 3>&-\n"  # env: never the shell's own
         'status=$?; kill -KILL "$watcher"\n'
@@ -104,8 +105,8 @@ def free_body(path: str) -> str:
 def find_body(name: str) -> str:
     """Return the body that prints where a program is; the shell's own of that name does not count."""
     return (
-        f"name={quote(name)}\ncase $name in */*) PATH=; esac\nIFS=:\n"
-        'for place in ${PATH:-""}; do\n[ -z "$place" ] || name=$place/${name##*/}\n'
+        f"name={quote(name)}\nplaces=$PATH\ncase $name in */*) places=; esac\nIFS=:\n"
+        'for place in ${places:-""}; do\n[ -z "$place" ] || name=$place/${name##*/}\n'
         'if [ -f "$name" ] && [ -x "$name" ]; then printf \'%s\\n\' "$name"; exit 0; fi\ndone\nexit 0'
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import HostFailed, ToolFailed
-from imagekit.host import openssh_login, start
+from imagekit.host import openssh_settings, start
 from imagekit.host.local import end
 from imagekit.host.openssh import OpenSshHost, open_openssh
 from imagekit.host.openssh_failure import ConnectionLost
@@ -49,8 +49,8 @@ def test_lost_connection_ends_the_command(server: Sshd, host: OpenSshHost, tmp_p
 @pytest.mark.parametrize("silent", ["there", "here"])
 def test_connection_that_falls_silent_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
     """A network that vanishes without a word ends the wait here, and the command there where sshd looks after it."""
-    monkeypatch.setattr(openssh_login, "_ALIVE_SECONDS", 1)
-    monkeypatch.setattr(openssh_login, "_ALIVE_COUNT", 2)
+    monkeypatch.setattr(openssh_settings, "_ALIVE_SECONDS", 1)
+    monkeypatch.setattr(openssh_settings, "_ALIVE_COUNT", 2)
     pid = tmp_path / "pid"
     lines = "ClientAliveInterval 1\nClientAliveCountMax 2"
     with start_sshd(tmp_path / "sshd", extra=lines) as server, open_openssh(ALIAS, config=server.config) as host:
@@ -135,7 +135,7 @@ def test_death_of_imagekit_ends_the_command(server: Sshd, tmp_path: Path, number
         ("mktemp", "echo /a/../imagekit/builds/build-x/../..", lambda host: host.make_directory()),
         ("mktemp", "printf '/imagekit/builds/build-x\\n/etc\\n'", lambda host: host.make_directory()),
         ("head", "cat /dev/zero", lambda host: host.read_file("/etc/passwd", limit=99)),
-        ("cat", "exec env cat", lambda host: host.read_file("/etc/nonesuch", limit=99)),
+        ("cat", "exec sleep 20", lambda host: host.read_file("/etc/nonesuch", limit=99)),
     ],
 )
 def test_hostile_answer_is_an_error(

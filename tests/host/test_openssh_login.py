@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import HostFailed
-from imagekit.host import openssh_login, run
+from imagekit.host import openssh_settings, run
 from imagekit.host.openssh import OpenSshHost, open_openssh
 from imagekit.host.openssh_failure import ConnectionLost
 from imagekit.host.openssh_script import make_command_line
@@ -130,7 +130,7 @@ def test_closed_port_is_told(server: Sshd) -> None:
 
 def test_silent_machine_is_told_in_time(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that accepts and says nothing does not hold us for ever."""
-    monkeypatch.setattr(openssh_login, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(openssh_settings, "_CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = SshTarget.parse(f"ssh://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
