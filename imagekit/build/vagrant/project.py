@@ -15,7 +15,7 @@ from imagekit.errors import DefinitionInvalid, HostFailed, ToolMissing
 
 MACHINE = "builder"  # as the Vagrantfile names it
 _MOST_CPUS = 8
-_BOOT_SECONDS = 600
+BOOT_SECONDS = 600
 _LEAST_MEMORY = 4 * GIB
 _MOST_MEMORY = 8 * GIB
 
@@ -79,7 +79,7 @@ def describe_vm(settings: VmSettings) -> dict[str, str | int]:
         "cpus": settings.cpus or min(_MOST_CPUS, os.cpu_count() or 1),
         "memory_mib": (settings.memory or _share_memory()) // MIB,
         "disk_gib": settings.disk // GIB,
-        "boot_timeout": settings.boot_timeout or _BOOT_SECONDS,
+        "boot_timeout": settings.boot_timeout or BOOT_SECONDS,
     }
     if settings.box:
         values["box"] = settings.box

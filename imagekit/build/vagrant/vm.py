@@ -6,12 +6,14 @@ one knows that nobody wanted the VM to stay up.
 """
 
 import os
+import time
 from pathlib import Path
 
 from imagekit.build.vagrant.failure import VmFailed, explain_failure
 from imagekit.build.vagrant.machine_readable import find_datum, parse_output
 from imagekit.build.vagrant.model import VmProvider, VmSettings, VmState, VmStatus
 from imagekit.build.vagrant.project import (
+    BOOT_SECONDS,
     find_machine_directory,
     find_made_provider,
     name_state,
@@ -21,7 +23,7 @@ from imagekit.build.vagrant.project import (
 from imagekit.build.vagrant.provider import ProviderChoice, choose_provider
 from imagekit.build.vagrant.run import Outcome, run_watched
 from imagekit.build.vagrant.ssh_config import ALIAS, make_ssh_config
-from imagekit.build.vagrant.steps import HALTING, REMOVING, STARTING
+from imagekit.build.vagrant.steps import BOOTING, HALTING, REMOVING, STARTING
 from imagekit.build.vagrant.tool import VagrantTool, find_vagrant, make_vagrant_environment
 from imagekit.errors import HostFailed
 from imagekit.host import run
@@ -30,6 +32,14 @@ from imagekit.progress import Event, Progress, silent
 _READ_SECONDS = 120.0
 _UP_SECONDS = 3600.0  # a box is 1 to 2 GB to fetch, and Nix is installed
 _HALT_SECONDS = 300.0
+_PAUSE_SECONDS = 5.0
+# What Vagrant's SSH says of a machine that is still booting (lib/vagrant/errors.rb).
+_NOT_YET = frozenset(
+    {
+        "SSHConnectionAborted", "SSHConnectionRefused", "SSHConnectionReset", "SSHConnectionTimeout",
+        "SSHDisconnected", "SSHHostDown", "SSHNoRoute", "SSHNotReady", "SSHUnavailable",
+    }
+)  # fmt: skip
 _RUNNING = frozenset({"running", "started"})
 _ABSENT = frozenset({"not_created", "not_running_and_not_created"})
 
@@ -48,6 +58,7 @@ class BuildVm:
         self._choice: ProviderChoice | None = None
         self._status: VmStatus | None = None
         self._config: Path | None = None
+        self._booting = False
 
     @property
     def is_ready(self) -> bool:
@@ -90,17 +101,30 @@ class BuildVm:
         if find_made_provider(self.directory) is None:
             progress(Event(STARTING, note=f"a VM is made with {choice.provider}: {choice.reason}"))
         write_project(self.settings, choice.provider)
+        self._forget()
+        # Of a start that was killed: Vagrant takes a running VM for booted, and enters it at once.
+        self._booting = not self.is_ready and self.read_status().state is VmState.RUNNING
         _set_mark(self.directory / "ready", False)
         self._forget()
         try:
-            arguments = ["up", f"--provider={choice.provider}"]
-            outcome = self._change(arguments, STARTING, progress, _UP_SECONDS)
-            if not outcome.done:
-                raise explain_failure(outcome, "the VM did not start")
+            self._start(choice, progress)
         except BaseException:
             self._stop_what_is_there(progress)
             raise
         _set_mark(self.directory / "ready", True)
+
+    def _start(self, choice: ProviderChoice, progress: Progress) -> None:
+        """Run ``vagrant up``, again and again while a VM that was booting already does not answer yet."""
+        deadline = time.monotonic() + (self.settings.boot_timeout or BOOT_SECONDS)
+        while True:
+            outcome = self._change(["up", f"--provider={choice.provider}"], STARTING, progress, _UP_SECONDS)
+            if outcome.done:
+                return
+            not_yet = outcome.fault is not None and outcome.fault.short_name in _NOT_YET
+            if not (self._booting and not_yet and time.monotonic() < deadline):
+                raise explain_failure(outcome, "the VM did not start")
+            progress(Event(BOOTING, unit="s", detail="it does not answer yet"))
+            time.sleep(_PAUSE_SECONDS)
 
     def halt(self, progress: Progress = silent) -> None:
         """Shut the VM down in order, by force when it does not go; nothing without a VM."""

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -171,6 +172,43 @@ def test_interrupted_start(vagrant: StandInVagrant, settings: VmSettings) -> Non
         BuildVm(settings).up()
     thread.join()
     assert [call.split()[0] for call in vagrant.list_calls()] == ["up", "interrupted", "halt"]
+    assert vagrant.state == "shutoff"
+
+
+_NO_ROUTE = "1795309395,,error-exit,Vagrant::Errors::SSHNoRoute,While attempting to connect with SSH\\, a no route\n"
+
+
+def test_start_goes_on_with_a_vm_that_boots(
+    vagrant: StandInVagrant, settings: VmSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that was killed left the VM booting: Vagrant enters it too early, so it is asked again."""
+    monkeypatch.setattr("imagekit.build.vagrant.vm._PAUSE_SECONDS", 0.5)
+    BuildVm(settings).up()
+    (settings.directory / "ready").unlink()
+    vagrant.plan("up", "up-running", status=1)
+    vagrant.write("up.out", _NO_ROUTE)
+    booted = threading.Timer(0.9, lambda: vagrant.plan("up", "up-running"))
+    booted.start()
+    vm = BuildVm(settings)
+    vm.up()
+    booted.join()
+    assert vm.is_ready
+    assert [call.split()[0] for call in vagrant.list_calls()].count("up") >= 3
+    assert "halt" not in " ".join(vagrant.list_calls())
+
+
+def test_vm_that_never_answers_is_given_up(
+    vagrant: StandInVagrant, settings: VmSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the time that a boot may take it is a failure, and the VM is halted."""
+    monkeypatch.setattr("imagekit.build.vagrant.vm._PAUSE_SECONDS", 0.3)
+    vm = BuildVm(replace(settings, boot_timeout=1))
+    vm.up()
+    (settings.directory / "ready").unlink()
+    vagrant.plan("up", "up-running", status=1)
+    vagrant.write("up.out", _NO_ROUTE)
+    with pytest.raises(VmFailed):
+        vm.up()
     assert vagrant.state == "shutoff"
 
 
