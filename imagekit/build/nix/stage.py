@@ -6,6 +6,7 @@ user who builds (git refuses another's, NixOS/nix issue 10202), and can be sent 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -25,7 +26,6 @@ LOCKS = "imagekit.lock"
 _PACKAGED = Path(__file__).with_name("packaged")  # written by setup.py, and only into a wheel
 _CHECKOUT = Path(__file__).parents[3]
 _OWN = ("flake.nix", "flake.lock", "nix")
-_OVERRIDES = {"flake.lock": "flake.lock", "images.json": "nix/pihole/images.json"}
 # What lies beside a flake and is none of its sources: results, images, other tools' directories.
 _LEFT_OUT = frozenset(
     (".git", ".hg", ".jj", ".svn", ".direnv", ".vagrant", ".venv", ".terraform", "node_modules", "__pycache__", LOCKS)
@@ -79,13 +79,29 @@ def stage_flake(definition: ImageDefinition, project: Path | None, target: Path)
             )
     if definition.nix.flake is None and project is not None:
         locks = find_locks(project.parent)
-        for name, place in _OVERRIDES.items():
-            if (locks / name).is_file():
-                shutil.copyfile(locks / name, target / place)
+        if (locks / "flake.lock").is_file():
+            shutil.copyfile(locks / "flake.lock", target / "flake.lock")
+        if (locks / "images.json").is_file():
+            _override_pins(locks / "images.json", target / "nix" / "pihole" / "images.json")
     if definition.site is not None:
         (target / SITE_FILE).parent.mkdir(parents=True, exist_ok=True)
         (target / SITE_FILE).write_text(render_site(definition.site, definition.timezone))
     return StagedFlake(target, digest_flake(target))
+
+
+def _override_pins(own: Path, bundled: Path) -> None:
+    """Put the project's pins of containers over ours, one by one: a newer flake may have a container more.
+
+    Raises :class:`DefinitionInvalid` when the project's file is not the object that it should be.
+    """
+    try:
+        pins = json.loads(own.read_bytes())
+        merged = {**json.loads(bundled.read_bytes()), **pins}
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise DefinitionInvalid(
+            f"{own} does not pin containers: it is no JSON object", hint="imagekit update writes it anew"
+        ) from None
+    bundled.write_text(json.dumps(merged, indent=2, sort_keys=True) + "\n")
 
 
 def list_sources(source: Path, *, own: bool) -> Iterator[PurePosixPath]:

@@ -97,12 +97,23 @@ def test_locks_of_the_project_stand_instead_of_ours(tmp_path: Path) -> None:
     locks = find_locks(tmp_path)
     locks.mkdir()
     (locks / "flake.lock").write_text('{"nodes": {}}')
-    (locks / "images.json").write_text('{"pihole": {}}')
+    (locks / "images.json").write_text('{"pihole": {"tag": "own"}}')
     staged = stage_flake(_define(None, Site(ssh_keys=(KEY,))), project, tmp_path / "staged")
     assert (staged.directory / "flake.lock").read_text() == '{"nodes": {}}'
-    assert (staged.directory / "nix" / "pihole" / "images.json").read_text() == '{"pihole": {}}'
+    pins = json.loads((staged.directory / "nix" / "pihole" / "images.json").read_text())
+    assert pins["pihole"] == {"tag": "own"}
+    assert set(pins) > {"pihole"}  # what the project does not pin is pinned by us
     own = stage_flake(_define(_make_flake(tmp_path / "flake")), project, tmp_path / "own")
     assert "flake.lock" not in _list(own.directory)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "null", "{"])
+def test_broken_pins_are_told(tmp_path: Path, text: str) -> None:
+    """A file of pins that is none is named, with how to get a right one."""
+    find_locks(tmp_path).mkdir()
+    (find_locks(tmp_path) / "images.json").write_text(text)
+    with pytest.raises(DefinitionInvalid, match="does not pin containers"):
+        stage_flake(_define(None, Site(ssh_keys=(KEY,))), tmp_path / "imagekit.toml", tmp_path / "staged")
 
 
 @pytest.mark.parametrize(
