@@ -23,6 +23,7 @@ COMMANDS = {
     "config": ("definition", "Show the resolved definition and where each value is from."),
     "doctor": ("doctor", "Say what this machine can do, what is missing, and how to get it."),
     "build": ("build", "Build, verify, prove by booting, and store an image."),
+    "vm": ("vm", "Run the VM that NixOS images are built in: up, status, ssh, halt."),
     "leftovers": ("leftovers", "List what dead and kept Packer builds left, or remove it."),
     "verify": ("verify", "Find what makes an image unfit to be cloned."),
     "images": ("store", "List images, or the versions of one."),
@@ -31,12 +32,11 @@ COMMANDS = {
     "diff": ("diff", "Show what two images differ in: packages, kernel, sizes, inputs."),
     "promote": ("store", "Move a channel to a version."),
     "rollback": ("store", "Move a channel back to the version before."),
+    "clone": ("clone", "Make a machine of a version, and wait until it is proven up."),
     "devices": ("flash", "List the disks of this machine, and which may be flashed."),
     "flash": ("flash", "Write an image to a card, and read it back."),
-    "update": ("update", "Move locked sources to their newest versions."),
-    "vm": ("vm", "Run the VM that NixOS images are built in: up, status, ssh, halt."),
     "deploy": ("deploy", "Bring a new system to a running machine, or leave it as it was."),
-    "clone": ("clone", "Make a machine of a version, and wait until it is proven up."),
+    "update": ("update", "Move locked sources to their newest versions."),
 }
 
 
@@ -82,7 +82,8 @@ def imagekit() -> None:
     """Build VM templates and SD images, prove them clean, keep them as versions, clone them.
 
     imagekit.toml says what to build; without one, `imagekit build template` makes a Debian 12 cloud-init template on
-    this machine from Debian packages alone.
+    this machine from Debian packages alone. With an SSH key in it, `imagekit build pihole` makes the SD image of a
+    NixOS Pi-hole.
     """
 
 
