@@ -139,6 +139,7 @@ def _open_bar(event: Event) -> "tqdm[Never]":
         leave=True,
         dynamic_ncols=known,
         ncols=None if known else 80,
+        nrows=None if known else 24,  # of a height of 0 tqdm would hide every bar
         file=sys.stderr,
         bar_format=None if event.total > 0 else "{desc} [{elapsed}]{postfix}",
     )

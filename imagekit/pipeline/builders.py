@@ -7,12 +7,13 @@ from imagekit.build.nix.choose import Candidates, choose_place, explain_system
 from imagekit.build.nix.environment import read_nix_environment
 from imagekit.build.nix.session import SYSTEMS
 from imagekit.build.nix.tool import OLDEST_FOR_NIXPKGS, find_nix
+from imagekit.build.vagrant.examine import examine_vm
 from imagekit.errors import ImagekitError
 from imagekit.host.ability import Ability
 from imagekit.host.here import ThisMachine
 from imagekit.host.ssh_target import SshTarget
 from imagekit.image import Architecture
-from imagekit.pipeline.vm import explain_vm
+from imagekit.pipeline.vm import explain_vm, read_vm_settings
 from imagekit.settings import NixPlace, Settings
 
 _MAC = (
@@ -61,8 +62,7 @@ def examine_builders(settings: Settings) -> Iterator[Ability]:
     if host is not None:
         note = "not asked; a build looks at it before it begins"
         yield Ability("nix_host", ok=True, found=str(host), note=note, required=False)
-    vagrant, no_vagrant = explain_vm(settings)
-    yield Ability("vagrant", ok=bool(vagrant), found=vagrant or no_vagrant, required=False)
+    yield examine_vm(read_vm_settings(settings))
     system = SYSTEMS[Architecture.ARM64]
     candidates = find_candidates(system, settings.nix_place, host, settings, OLDEST_FOR_NIXPKGS)
     try:

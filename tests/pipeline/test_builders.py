@@ -62,7 +62,7 @@ def test_doctor_says_where_images_are_built(store: OwnStore, monkeypatch: pytest
     monkeypatch.setattr("imagekit.pipeline.builders.OLDEST_FOR_NIXPKGS", (2, 4))  # Debian 12 has 2.8
     monkeypatch.setenv("IMAGEKIT_NIX_HOST", "ssh://builder@nas.example")
     rows = {one.subject: one for one in examine_builders(read_settings({}))}
-    assert list(rows) == ["nix", "nix_host", "vagrant", "SD images"]
+    assert list(rows) == ["nix", "nix_host", "build VM", "SD images"]
     assert rows["nix"].found.startswith("nix (Nix) 2.")
     assert rows["nix_host"].found == "ssh://builder@nas.example"
     assert rows["SD images"].found == "local: its Nix also runs programs for aarch64-linux"
@@ -84,7 +84,7 @@ def test_doctor_says_what_to_install(
     monkeypatch.setattr("imagekit.host.here.NIX_PLACES", (), raising=False)
     rows = {one.subject: one for one in examine_builders(read_settings({}))}
     assert not rows["nix"].ok
-    assert not rows["vagrant"].ok
+    assert not rows["build VM"].ok
     assert not rows["SD images"].ok
     assert not any(one.required for one in rows.values())
     assert all(word in rows["SD images"].note for word in words)

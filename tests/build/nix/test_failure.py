@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagekit.build.nix import failure
+from imagekit.build.nix import failure, failure_rules
 from imagekit.build.nix.failure import explain_failure, explain_messages
 from imagekit.build.nix.internal_json import NixLog
 from imagekit.build.nix.tool import find_nix, make_build_command
@@ -34,7 +34,7 @@ def test_words_become_a_sentence(text: dict[str, Any]) -> None:
 
 def test_every_rule_has_a_text() -> None:
     """No rule is there without a text of Nix's that it is for."""
-    for rule in failure._RULES:
+    for rule in failure_rules.RULES:
         texts = ["\n".join(map(failure._strip, each["errors"])) for each in _TEXTS]
         texts += ["\n".join(each["log"]) for each in _TEXTS if rule.in_log]
         assert any(rule.said.search(text) for text in texts), rule.sentence
@@ -100,7 +100,7 @@ def test_huge_words_are_cut() -> None:
     [
         ("broken", ToolFailed, "broken-1.0 could not be built: its builder failed with exit code 3"),
         ("foreign", HostFailed, "this machine does not build for riscv32-netbsd: it is x86_64-linux"),
-        ("thirt", DefinitionInvalid, "the flake has no packages.x86_64-linux.thirt"),
+        ("thirt", DefinitionInvalid, "the flake has no thirt"),
         ("noisy", ToolFailed, "noisy-1.0 could not be built: its builder failed with exit code 1"),
     ],
 )
@@ -116,3 +116,13 @@ def test_real_nix_is_explained(tmp_path: Path, attribute: str, kind: type[Imagek
     assert (type(error), error.message) == (kind, says)
     if attribute == "thirt":
         assert error.hint == "did you mean third?"
+
+
+def test_cache_that_cannot_be_reached_hides_no_failing_builder() -> None:
+    """Without a network Nix complains of its cache first and builds all the same: what the builder did counts."""
+    cache = "error: unable to download 'https://cache.example/nix-cache-info': Couldn't resolve host name (6)"
+    builder = "error: builder for '/nix/store/0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c-broken.img.drv' failed with exit code 1"
+    error = explain_messages([cache, builder], ["the tree does not fit"], 1, "the VM")
+    assert type(error) is ToolFailed
+    assert error.message == "broken.img could not be built: its builder failed with exit code 1"
+    assert type(explain_messages([cache], [], 1, "the VM")) is HostFailed
