@@ -40,7 +40,7 @@ def find_candidates(
     ``oldest`` is the first Nix that can evaluate the flake.
     What cannot be chosen is not asked: Vagrant takes a second to say its version.
     """
-    why, no_nix, vagrant, no_vagrant = "", "nobody asked its Nix", "", "nobody asked Vagrant"
+    why, no_nix, vagrant, no_vagrant = "", "nobody asked the Nix here", "", "nobody asked Vagrant"
     if asked in (NixPlace.AUTO, NixPlace.LOCAL):
         try:
             why, no_nix = explain_system(find_nix(ThisMachine(), read_nix_environment()), system, oldest)

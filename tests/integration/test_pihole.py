@@ -37,7 +37,7 @@ def test_local_build_becomes_a_version(program: NixProgram) -> None:
     """Nix on this machine is found, told, looked at and used; the card is verified and stored with its closure."""
     said = program("build", "pihole", "--verify-rebuild")
     assert said.output.decode().startswith("pihole@")
-    assert "Nix builds on this machine: its Nix also runs programs for aarch64-linux" in said.errors
+    assert "Nix builds on this machine: Nix here also runs programs for aarch64-linux" in said.errors
     for subject in ("builds for aarch64-linux", "space in", "memory", "clock", "lock", "SSH key"):
         assert f"ok      {subject}" in said.errors or subject in said.errors, subject
     provenance = _show(program)["provenance"]

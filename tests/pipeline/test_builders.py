@@ -39,13 +39,13 @@ def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nix_of_this_machine_is_asked(store: OwnStore) -> None:
     """What this machine's Nix says of itself decides, and Vagrant is not asked when it is not needed."""
     found = find_candidates("aarch64-linux", NixPlace.AUTO, _HOST, read_settings({}), (2, 4))
-    assert (found.nix, found.no_nix) == ("", "its Nix builds for x86_64-linux only")
+    assert (found.nix, found.no_nix) == ("", "Nix here builds for x86_64-linux only")
     assert (found.host, found.vagrant, found.no_vagrant) == (_HOST, "", "nobody asked Vagrant")
     store.configure(extra_platforms="aarch64-linux")
     found = find_candidates("aarch64-linux", NixPlace.AUTO, None, read_settings({}), (2, 4))
-    assert found.nix == "its Nix also runs programs for aarch64-linux"
+    assert found.nix == "Nix here also runs programs for aarch64-linux"
     found = find_candidates("aarch64-linux", NixPlace.REMOTE, _HOST, read_settings({}), (2, 4))
-    assert found.no_nix == "nobody asked its Nix"
+    assert found.no_nix == "nobody asked the Nix here"
 
 
 def test_nix_that_is_too_old_is_passed_over(store: OwnStore) -> None:
@@ -65,7 +65,7 @@ def test_doctor_says_where_images_are_built(store: OwnStore, monkeypatch: pytest
     assert list(rows) == ["nix", "nix_host", "build VM", "SD images"]
     assert rows["nix"].found.startswith("nix (Nix) 2.")
     assert rows["nix_host"].found == "ssh://builder@nas.example"
-    assert rows["SD images"].found == "local: its Nix also runs programs for aarch64-linux"
+    assert rows["SD images"].found == "local: Nix here also runs programs for aarch64-linux"
 
 
 @pytest.mark.parametrize(

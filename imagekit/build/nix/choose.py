@@ -41,14 +41,14 @@ def explain_system(nix: Nix, system: str, oldest: tuple[int, int]) -> tuple[str,
     such as nix-darwin's linux-builder.
     """
     if nix.version < oldest:
-        return "", f"its Nix is {'.'.join(map(str, nix.version))}, and the flake wants {'.'.join(map(str, oldest))}"
+        return "", f"Nix here is {'.'.join(map(str, nix.version))}, and the flake wants {'.'.join(map(str, oldest))}"
     if nix.system == system:
-        return f"its Nix builds for {system} natively", ""
+        return f"Nix here builds for {system} natively", ""
     if system in nix.extra_platforms:
-        return f"its Nix also runs programs for {system}", ""
+        return f"Nix here also runs programs for {system}", ""
     if others := list_other_systems(nix).get(system):
-        return f"its Nix hands builds for {system} on to {', '.join(others)}", ""
-    return "", f"its Nix builds for {nix.system} only"
+        return f"Nix here hands builds for {system} on to {', '.join(others)}", ""
+    return "", f"Nix here builds for {nix.system} only"
 
 
 def choose_place(asked: NixPlace, found: Candidates) -> Choice:
@@ -75,7 +75,7 @@ def _choose(found: Candidates) -> Choice:
     if found.nix:
         return Choice(NixPlace.LOCAL, found.nix)
     if found.host is not None:
-        return Choice(NixPlace.REMOTE, f"{found.host} is configured, and here {found.no_nix}")
+        return Choice(NixPlace.REMOTE, f"{found.host} is configured, and {found.no_nix}")
     if found.vagrant:
         return Choice(NixPlace.VAGRANT, f"{found.no_nix}, no machine is configured as nix_host, and {found.vagrant}")
     raise ToolMissing(

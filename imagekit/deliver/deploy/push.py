@@ -42,7 +42,7 @@ class Road:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The machine whose store has the closure, and what its Nix is to find in its environment."""
+    """The machine whose store has the closure, and what Nix here is to find in its environment."""
 
     host: Host
     environment: Mapping[str, str] = field(default_factory=dict)

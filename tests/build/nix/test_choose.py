@@ -13,7 +13,7 @@ from imagekit.settings import NixPlace
 _NIX = Nix("nix", Flavour.NIX, (2, 26, 3), "nix (Nix) 2.26.3", "x86_64-linux")
 _NOTHING = Candidates("aarch64-linux", "", "there is no Nix on this machine", None, "", "Vagrant is not installed")
 _HOST = SshTarget("nas.example", "builder")
-_ALL = replace(_NOTHING, nix="its Nix builds for aarch64-linux natively", host=_HOST, vagrant="Vagrant has libvirt")
+_ALL = replace(_NOTHING, nix="Nix here builds for aarch64-linux natively", host=_HOST, vagrant="Vagrant has libvirt")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_nix_that_can_build_says_how(nix: Nix, why: str) -> None:
 
 def test_nix_that_cannot_build_says_what_it_is() -> None:
     """The reason names the one system that it builds for."""
-    assert explain_system(_NIX, "aarch64-linux", (2, 4)) == ("", "its Nix builds for x86_64-linux only")
+    assert explain_system(_NIX, "aarch64-linux", (2, 4)) == ("", "Nix here builds for x86_64-linux only")
 
 
 @pytest.mark.parametrize(
