@@ -109,10 +109,14 @@ def _read_place(ctx: click.Context, text: str | None) -> "BuildOptions":
 
 def _print_plan(machine: str, plan: "Plan") -> None:
     """Say on standard error what is about to happen."""
+    from imagekit.pipeline.deploy import list_changes
+
     click.echo(f"{machine} runs {escape_control(plan.running.path)}", err=True)
-    for change in plan.changes:
-        click.echo(f"  {escape_control(str(change))}", err=True)
-    if not plan.changes:
+    changes = list_changes(plan)
+    for change in changes:
+        versions = f"{', '.join(change.before) or 'none'} → {', '.join(change.after) or 'none'}"
+        click.echo(f"  {escape_control(f'{change.name}: {versions}')}", err=True)
+    if not changes:
         click.echo("  no package has another version", err=True)
     click.echo(f"to send: {plan.shipment}", err=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.build import open_workspace
+from imagekit.build.nix.closure import list_packages
 from imagekit.build.nix.session import build_system
 from imagekit.deliver.deploy.deployment import Deployed, Deployment, Plan, deploy, plan_deployment
 from imagekit.deliver.deploy.health import HealthPolicy, find_address
@@ -21,10 +22,12 @@ from imagekit.host.here import ThisMachine
 from imagekit.host.openssh import OpenSshHost
 from imagekit.host.openssh_login import SshLogin
 from imagekit.host.ssh_target import SshTarget
+from imagekit.image import ClosurePath
 from imagekit.pipeline.nix import NixBuilder
 from imagekit.pipeline.options import BuildOptions
 from imagekit.progress import Progress, silent
 from imagekit.settings import Settings
+from imagekit.store.difference import Contents, PackageChange, compare_contents
 
 if TYPE_CHECKING:
     from imagekit.definition import ImageDefinition, Project
@@ -171,6 +174,14 @@ def make_timing(health_seconds: float) -> Timing:
     return Timing(patience=int(health_seconds) + 60)
 
 
+def list_changes(plan: Plan) -> tuple[PackageChange, ...]:
+    """Return the packages that have other versions in the new system than in the one that runs."""
+    before, after = (
+        Contents("", 0, list_packages(ClosurePath(path, 0) for path in paths)) for paths in (plan.before, plan.after)
+    )
+    return compare_contents(before, after).packages
+
+
 def describe_outcome(outcome: Outcome) -> dict[str, object]:
     """Return an outcome as JSON has it."""
     plan = outcome.plan
@@ -184,6 +195,6 @@ def describe_outcome(outcome: Outcome) -> dict[str, object]:
         "paths": len(plan.shipment.sizes),
         "bytes": plan.shipment.bytes,
         "packages": [
-            {"name": each.name, "before": list(each.before), "after": list(each.after)} for each in plan.changes
+            {"name": each.name, "before": list(each.before), "after": list(each.after)} for each in list_changes(plan)
         ],
     }

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from imagekit.deliver.deploy import switch
-from imagekit.deliver.deploy.changes import PackageChange, compare_closures
 from imagekit.deliver.deploy.health import Health, HealthPolicy, ask_round, wait_until_healthy
 from imagekit.deliver.deploy.push import (
     Road,
@@ -51,10 +50,14 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a deployment will do: nothing at all when the system runs already and is what the machine starts."""
+    """What a deployment will do: nothing at all when the system runs already and is what the machine starts.
+
+    ``before`` and ``after`` are the store paths of the two systems, the former empty when its store does not tell.
+    """
 
     running: RunningSystem
-    changes: tuple[PackageChange, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
     shipment: Shipment
     nothing_to_do: bool
 
@@ -94,10 +97,10 @@ def plan_deployment(deployment: Deployment, progress: Progress = silent) -> Plan
     running = read_running_system(target)
     _require_same_processor(deployment, running)
     closure = list_closure(source, deployment.path)
-    changes = compare_closures(list_target_closure(target, running.path), closure)
+    before = list_target_closure(target, running.path)
     shipment = find_missing(source, target, closure)
     same = running.path == deployment.path == running.profile_path
-    return Plan(running, changes, shipment, nothing_to_do=same)
+    return Plan(running, before, closure, shipment, nothing_to_do=same)
 
 
 def deploy(deployment: Deployment, plan: Plan, progress: Progress = silent) -> Deployed:

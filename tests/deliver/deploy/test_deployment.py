@@ -19,6 +19,7 @@ from imagekit.deliver.deploy.health import HealthPolicy
 from imagekit.deliver.deploy.push import Road
 from imagekit.deliver.deploy.switch import Timing
 from imagekit.errors import HostFailed, Refused
+from imagekit.pipeline.deploy import list_changes
 from imagekit.progress import Event, silent
 from tests import tiny
 from tests.deliver.deploy.world import NEW_ADDRESS, World, start_child, wait_until
@@ -45,7 +46,8 @@ def test_good_system_stays(world: World) -> None:
     new = world.build(tiny.X86_NEXT_CONFIGURATION)
     deployment = world.deployment(new)
     plan = plan_deployment(deployment)
-    assert [str(change) for change in plan.changes] == ["openssl: 3.5.1 → 3.5.2"]
+    (change,) = list_changes(plan)
+    assert (change.name, change.before, change.after) == ("openssl", ("3.5.1",), ("3.5.2",))
     done = deploy(deployment, plan)
     assert (done.path, done.generation) == (new, 2)
     assert world.running() == (new, new, 2)
