@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz import disk_targets, filesystem_targets, package_targets, seeds, verify_targets
+from tests.fuzz import builder_targets, disk_targets, filesystem_targets, package_targets, seeds, verify_targets
 from tests.fuzz.texts import TEXTS
 
 SECONDS = 2.0  # of processor time that one input may take
@@ -56,4 +56,14 @@ TARGETS: dict[str, Target] = {
     "secrets": Target(verify_targets.fuzz_secrets, _texts("secrets")),
     "vm_config": Target(verify_targets.fuzz_vm_config, _texts("vm_config")),
     "ssh_answer": Target(verify_targets.fuzz_ssh_answer, _texts("ssh_answer")),
+    "nix_log": Target(
+        builder_targets.fuzz_nix_log,
+        builder_targets.read_recorded("nix/recorded/chain-2.8.0.log", "nix/recorded/chain-2.26.3.log"),
+    ),
+    "nix_answers": Target(
+        builder_targets.fuzz_nix_answers,
+        builder_targets.read_recorded("nix/recorded/path-info-2.8.0.json", "nix/recorded/build-2.26.3.json"),
+    ),
+    "nix_products": Target(builder_targets.fuzz_nix_products, builder_targets.make_products),
+    "vagrant": Target(builder_targets.fuzz_vagrant, builder_targets.read_recorded("vagrant/recorded/up-first.txt")),
 }
