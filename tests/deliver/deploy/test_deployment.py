@@ -151,6 +151,28 @@ def test_killed_imagekit_is_not_missed(world: World) -> None:
     assert any("ended unseen: rolled-back nobody confirmed within 12 s" in note for note in notes)
 
 
+@pytest.mark.parametrize("health", [True, False])
+def test_system_that_lets_nobody_in_goes_back_alone(world: World, health: bool) -> None:
+    """A new system without our key is found out by entering it anew, and goes away again unasked."""
+    old, new = world.running()[0], world.build(tiny.X86_NEXT_CONFIGURATION)
+    keys = world.sshd.directory / "authorized_keys"
+    present = keys.read_text()
+
+    def shut_out(event: Event) -> None:
+        if event.stage == "entering it anew":
+            keys.write_text("")
+
+    policy = HealthPolicy(port=world.port, seconds=4.0) if health else None
+    deployment = world.deployment(new, timing=Timing(switch=20, patience=4), health=policy)
+    try:
+        with pytest.raises(SwitchFailed, match="was lost in the middle"):
+            deploy(deployment, plan_deployment(deployment), shut_out)
+    finally:
+        keys.write_text(present)
+    wait_until(lambda: world.running()[:2] == (old, old), 40)
+    wait_until(world.answers)
+
+
 def test_lost_machine_goes_back_alone(world: World) -> None:
     """When nobody can enter the machine any more, a good system too goes away after its patience."""
     new = world.build(tiny.X86_NEXT_CONFIGURATION)
