@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-# A shell's background jobs ignore Ctrl-C, and so would everything that the tests start and interrupt.
+# A shell's background jobs ignore Ctrl-C and those of nohup(1) a hangup, and so would all that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ from imagekit.pipeline.flash import FlashImage, FlashPlan, KnownDevice, require_
 from imagekit.store import Store
 from tests.cli.conftest import Program
 from tests.deliver.flash.conftest import MIB, Attach, attach, make_image
+from tests.namespace import unshare_mounts
 
 __all__ = ["attach"]  # a fixture that this file shares
 PROJECT = Path(__file__).parents[2]
@@ -235,18 +236,24 @@ def test_user_without_rights_is_told(attach: Attach) -> None:
         place = Path(name)
         place.chmod(0o755)
         make_image(place / "image.raw")
-        ordinary = [find_tool("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-        program = [*ordinary, sys.executable, "-m", "imagekit"]
+        for inner in ("project", "python"):
+            (place / inner).mkdir()
+        # Source and interpreter may lie in a home that nobody else can look into.
+        script = (
+            'mount --bind "$1" "$3/project"; mount --bind "$2" "$3/python"; cd "$3"; export PYTHONPATH="$3/project"; '
+            'exec setpriv --reuid=65534 --regid=65534 --clear-groups -- "$3/python/bin/python" -m imagekit "${@:4}"'
+        )
+        program = [*unshare_mounts(), find_tool("bash"), "-euc", script, "bash", str(PROJECT), sys.prefix, name]
         for arguments, said in (
             ((str(device), "--yes"), "may not be written by this user"),
             (("/dev/null", "--yes"), "not a block device"),
         ):
             ended = run(
                 [*program, "flash", str(place / "image.raw"), *arguments],
-                directory=PROJECT, environment={"HOME": name}, check=False,
+                environment={"HOME": name}, check=False,
             )  # fmt: skip
             assert (ended.status, said in ended.errors) == (7, True), ended
-        listed = run([*program, "devices"], directory=PROJECT, environment={"HOME": name})
+        listed = run([*program, "devices"], environment={"HOME": name})
         assert str(device) in listed.output.decode()
 
 

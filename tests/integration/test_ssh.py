@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.namespace import shares_mounts
 from imagekit.errors import HostFailed
 from imagekit.host import run, start
 from imagekit.host.local import end
@@ -24,6 +23,7 @@ from imagekit.verify.check import Subject, shows_image
 from imagekit.verify.ssh.rounds import MOST_ROUNDS
 from imagekit.verify.ssh.run import verify_ssh
 from imagekit.verify.ssh.view import collect_machine
+from tests.namespace import unshare_mounts
 
 pytestmark = pytest.mark.integration
 
@@ -89,9 +89,7 @@ class Sshd:
             port = int(free.getsockname()[1])
         (self.files / "sshd_config").write_text(_CONFIG.format(port=port))
         script = f"{steps}exec /usr/sbin/sshd -D -e -f /mnt/sshd_config"
-        # In a chroot unshare cannot make / private; where no mount is shared, that is not needed either.
-        alone = () if shares_mounts() else ("--propagation", "unchanged")
-        self.running.append(start(["unshare", "--mount", *alone, "/bin/sh", "-c", script]))
+        self.running.append(start([*unshare_mounts(), "/bin/sh", "-c", script]))
         deadline = time.monotonic() + 20
         while not answers_ssh("127.0.0.1", port, 1):
             assert time.monotonic() < deadline, (self.files / "log").read_text()

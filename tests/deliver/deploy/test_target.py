@@ -17,6 +17,7 @@ from imagekit.deliver.deploy.target import (
 from imagekit.errors import HostFailed, ToolFailed, ToolMissing
 from imagekit.host import Completed
 from imagekit.host.here import ThisMachine
+from tests.namespace import unshare_mounts
 
 
 class Nobody(ThisMachine):
@@ -58,7 +59,7 @@ class Wheel(ThisMachine):
     ) -> Completed:
         """Run as uid 65534, where the rule is in force."""
         script = 'mount --bind "$1" /etc/sudoers; shift; exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"'
-        inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(self.sudoers), *argv]
+        inside = [*unshare_mounts(), "sh", "-c", script, "sh", str(self.sudoers), *argv]
         return super().run(inside, environment=environment, stdin=stdin, on_line=on_line, timeout=timeout, check=check)
 
 

@@ -29,6 +29,7 @@ from imagekit.host.openssh import OpenSshHost
 from imagekit.host.openssh_login import SshLogin
 from imagekit.progress import silent
 from tests import tiny
+from tests.namespace import unshare_mounts
 from tests.nix_store import OwnStore, make_own_store
 from tests.sshd import Sshd, start_sshd
 
@@ -181,7 +182,7 @@ def make_world(directory: Path) -> Iterator[World]:
     hook = there / "run" / "on-switch"
     hook.write_text(ON_SWITCH.format(python=sys.executable, responder=RESPONDER, port=port), encoding="utf-8")
     login = there / "login"
-    options = "--mount --propagation private" if os.geteuid() == 0 else "--mount --map-root-user --propagation private"
+    options = " ".join([*unshare_mounts()[1:], *(["--map-root-user"] if os.geteuid() else [])])
     login.write_text(_LOGIN.format(options=options, inner=inner, outer=store.store_dir), encoding="utf-8")
     for script in (hook, login):
         script.chmod(0o755)

@@ -17,6 +17,7 @@ from imagekit.errors import Refused
 from imagekit.host import find_tool, run, start
 from imagekit.host.local import end
 from tests.deliver.flash.conftest import MIB, Attach
+from tests.namespace import unshare_mounts
 
 pytestmark = pytest.mark.integration
 
@@ -140,7 +141,7 @@ def test_mount_in_another_namespace_is_busy(card: Path, tmp_path: Path) -> None:
     (tmp_path / "point").mkdir()
     script = 'mount "$1" "$2" && touch "$3" && sleep 60'
     ready = tmp_path / "ready"
-    argv = ["unshare", "--mount", "sh", "-c", script, "sh", f"{card}p1", str(tmp_path / "point"), str(ready)]
+    argv = [*unshare_mounts(), "sh", "-c", script, "sh", f"{card}p1", str(tmp_path / "point"), str(ready)]
     running = start(argv)
     try:
         deadline = time.monotonic() + 10
