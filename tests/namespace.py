@@ -15,8 +15,8 @@ def unshare_mounts() -> list[str]:
 def nix_leaves_chroot() -> bool:
     """Say whether what Nix starts here sees another ``/``: 2.8 sets its children back into the whole mount namespace.
 
-    Its restoreMountNamespace calls setns(2), which leaves a chroot, where ``/`` is no mount point; newer ones go back to
-    the old root after it (nix, src/libutil: fdSavedRoot).
+    Its restoreMountNamespace calls setns(2), which leaves a chroot, where ``/`` is no mount point; newer ones go back
+    to the old root after it (nix, src/libutil: fdSavedRoot).
     """
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     in_chroot = all(line.split()[4] != "/" for line in mounts)
