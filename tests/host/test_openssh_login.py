@@ -81,8 +81,9 @@ def test_new_host_key_is_recorded_when_asked(server: Sshd, tmp_path: Path) -> No
     target = SshTarget.parse(server.url, identity=server.identity, accept_new=True)
     with open_openssh(target, config=config) as host:
         host.run(["true"])
+    assert (tmp_path / "known").read_text().startswith(f"[127.0.0.1]:{server.port} ")
     with open_openssh(ALIAS, config=config) as host:
-        host.run(["true"])
+        assert host.run(["echo", "in"]).output == b"in\n"
 
 
 def test_pinned_fingerprint_decides_alone(server: Sshd, tmp_path: Path) -> None:

@@ -41,4 +41,6 @@ def test_build_without_a_key_is_refused() -> None:
 
 def test_own_flake_says_for_itself_who_may_enter() -> None:
     """A flake of one's own that is told nothing about a site is not asked for a key."""
-    require_key(make_sd_image("pihole", nix=NixBuild(flake=Path("/flake"))))
+    image = make_sd_image("pihole", nix=NixBuild(flake=Path("/flake")))
+    require_key(image)
+    assert image.site is None
