@@ -101,7 +101,7 @@ def _override_pins(own: Path, bundled: Path) -> None:
         raise DefinitionInvalid(
             f"{own} does not pin containers: it is no JSON object", hint="imagekit update writes it anew"
         ) from None
-    bundled.write_text(json.dumps(merged, indent=2, sort_keys=True) + "\n")
+    bundled.write_text(json.dumps(merged, indent=2) + "\n")
 
 
 def list_sources(source: Path, *, own: bool) -> Iterator[PurePosixPath]:
