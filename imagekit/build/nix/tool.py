@@ -28,7 +28,7 @@ _DEFAULT_STATE = "/nix/var/nix"
 # nix (Nix) 2.18.1, nix (Nix) 2.4pre20210601_5985b8b, nix (Lix, like Nix) 2.95.1, nix (Determinate Nix 3.14.0) 2.32.4
 _VERSION = re.compile(r"nix \(([^()\n]{1,60})\) (\d{1,4})\.(\d{1,6})(?:\.(\d{1,6}))?")
 _PLACE = re.compile(r"^(Store|State) directory: (/\S{1,4096})$", re.MULTILINE)
-_HINT = "install Nix 2.8 or newer: https://nixos.org/download, or nix-bin of Debian 12 and newer"
+_HINT = "install Nix 2.18 or newer: https://nixos.org/download, or nix-bin of Debian 13"
 
 
 class Flavour(StrEnum):
