@@ -17,6 +17,7 @@ _ROOT = Path(__file__).parent.parent
 _RANKS = {
     "errors": 0,
     "progress": 0,
+    "durable": 1,
     "image": 1,
     "report": 2,
     "host": 3,

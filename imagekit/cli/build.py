@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from imagekit.cli.bar import show_progress
-from imagekit.cli.options import find_project, json_option, make_settings, store_option
+from imagekit.cli.options import find_project, json_option, make_settings, read_place, store_option
 from imagekit.cli.output import escape_control, print_json
 from imagekit.cli.timings import Timings, describe_timings, render_timings
 
@@ -99,21 +99,17 @@ def build(
 def _read_builder(ctx: click.Context, text: str | None) -> dict[str, Any]:
     """Return the options that ``--builder`` stands for: what builds a template, or where Nix builds an SD image."""
     from imagekit.definition import Builder
-    from imagekit.host.ssh_target import SshTarget
-    from imagekit.settings import NixPlace
 
-    match text:
-        case None:
-            return {}
-        case "local":
-            return {"builder": Builder.LOCAL, "place": NixPlace.LOCAL}
-        case "packer":
-            return {"builder": Builder.PACKER}
-        case "remote" | "vagrant":
-            return {"place": NixPlace(text)}
-        case _ if text.startswith("ssh://"):
-            return {"place": NixPlace.REMOTE, "host": SshTarget.parse(text)}
-    raise click.UsageError(f"{text!r} is no builder: there are local, packer, remote, vagrant and ssh://USER@HOST", ctx)
+    if text is None:
+        return {}
+    if text == "packer":
+        return {"builder": Builder.PACKER}
+    if (found := read_place(text)) is None:
+        raise click.UsageError(
+            f"{text!r} is no builder: there are local, packer, remote, vagrant and ssh://USER@HOST", ctx
+        )
+    local = {"builder": Builder.LOCAL} if text == "local" else {}
+    return {"place": found[0], "host": found[1], **local}
 
 
 def _print_plan(plan: Mapping[str, object]) -> None:

@@ -1,6 +1,5 @@
 """``imagekit init`` and ``imagekit config``: the definition, to start from and to look at."""
 
-import os
 from pathlib import Path
 
 import click
@@ -19,14 +18,13 @@ def init(*, force: bool) -> None:
     Every key stands there with its default, commented out: what you do not change, you need not read.
     """
     from imagekit.definition import FILE_NAME, render_starter
+    from imagekit.durable import replace_file
     from imagekit.errors import Refused
 
     path = Path.cwd() / FILE_NAME
     if path.exists() and not force:
         raise Refused(f"{path} is there already", hint="edit it, or replace it with --force")
-    aside = path.with_name(f".{FILE_NAME}.{os.getpid()}")
-    aside.write_text(render_starter())
-    aside.replace(path)
+    replace_file(path, render_starter().encode())
     click.echo(str(path))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagekit.cli.options import find_project, json_option, make_settings
+from imagekit.cli.options import find_project, json_option, make_settings, read_place
 from imagekit.cli.output import escape_control, print_json
 from imagekit.progress import Event, Progress
 
@@ -93,18 +93,13 @@ def deploy(
 
 def _read_place(ctx: click.Context, text: str | None) -> "BuildOptions":
     """Return the options of a build where ``--builder`` says."""
-    from imagekit.host.ssh_target import SshTarget
     from imagekit.pipeline.options import BuildOptions
-    from imagekit.settings import NixPlace
 
-    match text:
-        case None:
-            return BuildOptions()
-        case "local" | "remote" | "vagrant":
-            return BuildOptions(place=NixPlace(text))
-        case _ if text.startswith("ssh://"):
-            return BuildOptions(place=NixPlace.REMOTE, host=SshTarget.parse(text))
-    raise click.UsageError(f"{text!r} is no builder: there are local, remote, vagrant and ssh://USER@HOST", ctx)
+    if text is None:
+        return BuildOptions()
+    if (found := read_place(text)) is None:
+        raise click.UsageError(f"{text!r} is no builder: there are local, remote, vagrant and ssh://USER@HOST", ctx)
+    return BuildOptions(place=found[0], host=found[1])
 
 
 def _print_plan(machine: str, plan: "Plan") -> None:

@@ -8,7 +8,8 @@ import click
 
 if TYPE_CHECKING:
     from imagekit.definition import Project
-    from imagekit.settings import Settings
+    from imagekit.host.ssh_target import SshTarget
+    from imagekit.settings import NixPlace, Settings
 
 Command = Callable[..., Any]
 
@@ -28,6 +29,19 @@ def make_settings(**flags: str | None) -> "Settings":
     from imagekit.settings import read_settings
 
     return read_settings({name: value for name, value in flags.items() if value is not None})
+
+
+def read_place(text: str) -> "tuple[NixPlace, SshTarget | None] | None":
+    """Return where Nix is to build by what ``--builder`` says, with the host of ``ssh://``; ``None`` for another word.
+
+    Raises :class:`imagekit.errors.DefinitionInvalid` for an address that is none.
+    """
+    from imagekit.host.ssh_target import SshTarget
+    from imagekit.settings import NixPlace
+
+    if text in ("local", "remote", "vagrant"):
+        return NixPlace(text), None
+    return (NixPlace.REMOTE, SshTarget.parse(text)) if text.startswith("ssh://") else None
 
 
 def find_project() -> "Project":

@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from imagekit.durable import make_directory, replace_file, sync_path, write_new_file
 from imagekit.errors import VerificationFailed
 from imagekit.image import VersionId
 from imagekit.progress import Progress
 from imagekit.report import Report, Severity, VerifiedImage, VerifiedTemplate
 from imagekit.store.catalogue import choose_id, find_digest
 from imagekit.store.copy import copy_disk, move_disk, return_disk
-from imagekit.store.durable import make_directory, replace_file, sync_path, write_new_file
 from imagekit.store.history import Action, HistoryEntry, append_history, name_operator
 from imagekit.store.incoming import open_incoming
 from imagekit.store.layout import Layout

@@ -14,10 +14,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from imagekit.durable import sync_descriptor, sync_path
 from imagekit.errors import StoreError
 from imagekit.image import Digest, DiskImage, format_bytes
 from imagekit.progress import Event, Progress
-from imagekit.store.durable import sync_descriptor, sync_path
 from imagekit.store.failures import explain_os_errors
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2); from linux/fs.h, the same on every architecture imagekit knows

@@ -13,9 +13,9 @@ from typing import Annotated
 
 import msgspec
 
+from imagekit.durable import append_lines, read_whole
 from imagekit.errors import StoreError
 from imagekit.image import VersionId
-from imagekit.store.durable import append_lines, read_whole
 from imagekit.store.encoding import encode_json
 
 _HISTORY_BYTES = 256 << 20

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagekit.store.durable import make_directory
+from imagekit.durable import make_directory
 
 _NAME = re.compile(r"(\d{1,10})-(\d{1,20})-[0-9a-f]{8}")
 

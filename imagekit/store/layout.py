@@ -20,9 +20,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.durable import read_whole, replace_file
 from imagekit.errors import StoreError
 from imagekit.image import NAME_PATTERN, VersionId
-from imagekit.store.durable import read_whole, replace_file
 
 FORMAT = 0
 _FORMAT_NOTE = "draft, not a released format: a later imagekit may refuse it"

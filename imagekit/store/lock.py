@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from imagekit.durable import make_directory
 from imagekit.errors import StoreError
-from imagekit.store.durable import make_directory
 from imagekit.store.failures import explain_os_errors
 
 _HOLDER_BYTES = 4096

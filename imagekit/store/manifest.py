@@ -13,6 +13,7 @@ from typing import Annotated
 
 import msgspec
 
+from imagekit.durable import read_whole
 from imagekit.errors import DefinitionInvalid, ImagekitError, StoreError
 from imagekit.image import (
     NAME_PATTERN,
@@ -27,7 +28,6 @@ from imagekit.image import (
     parse_name,
 )
 from imagekit.report import Report
-from imagekit.store.durable import read_whole
 from imagekit.store.encoding import encode_json
 from imagekit.store.layout import FORMAT, Layout
 

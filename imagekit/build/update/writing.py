@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from imagekit.build.update.change import Renewal
+from imagekit.durable import sync_descriptor, write_new_file
 from imagekit.errors import DefinitionInvalid, Refused
 
 
@@ -25,12 +26,13 @@ def write_renewal(renewal: Renewal) -> None:
             fcntl.flock(directory, fcntl.LOCK_EX)  # one writer here at a time; it ends with its process
             _require_unchanged(path, renewal.before)
             try:
-                _write_new(aside, renewal.after, _read_mode(path))
+                aside.unlink(missing_ok=True)  # what a crash left
+                write_new_file(aside, renewal.after, mode=_read_mode(path))
                 os.replace(aside, path)  # noqa: PTH105 - the crash tests stop the process at this very call
             except OSError:
                 aside.unlink(missing_ok=True)
                 raise
-            os.fsync(directory)
+            sync_descriptor(directory)
         finally:
             os.close(directory)
     except OSError as problem:
@@ -66,13 +68,3 @@ def _read_mode(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         return stat.S_IMODE(path.stat().st_mode)
     return 0o644
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    path.unlink(missing_ok=True)  # what a crash left
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)

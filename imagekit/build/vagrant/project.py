@@ -11,6 +11,7 @@ from pathlib import Path
 
 from imagekit.build.vagrant.model import GIB, MIB, VmProvider, VmSettings
 from imagekit.build.vagrant.own_project import PARTS, find_own_project
+from imagekit.durable import replace_file
 from imagekit.errors import DefinitionInvalid, HostFailed, ToolMissing
 
 MACHINE = "builder"  # as the Vagrantfile names it
@@ -65,8 +66,8 @@ def write_project(settings: VmSettings, provider: VmProvider) -> None:
     try:
         settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for part in PARTS:
-            replace_file(settings.directory / part, (own / part).read_bytes())
-        replace_file(settings.directory / "settings.json", (json.dumps(values, indent=2) + "\n").encode())
+            write_private(settings.directory / part, (own / part).read_bytes())
+        write_private(settings.directory / "settings.json", (json.dumps(values, indent=2) + "\n").encode())
     except OSError as problem:
         raise HostFailed(f"cannot write the build VM's directory: {problem}") from None
 
@@ -88,21 +89,10 @@ def describe_vm(settings: VmSettings) -> dict[str, str | int]:
     return values
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     """Give ``path`` this content in one step, unless it has it; only its owner can read it."""
-    try:
-        if path.read_bytes() == data:
-            return
-    except FileNotFoundError:
-        pass
-    aside = path.with_name(f"{path.name}.new")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    aside.replace(path)
+    if not path.is_file() or path.read_bytes() != data:
+        replace_file(path, data, mode=0o600)
 
 
 def _share_memory() -> int:

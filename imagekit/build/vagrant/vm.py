@@ -17,7 +17,7 @@ from imagekit.build.vagrant.project import (
     find_machine_directory,
     find_made_provider,
     name_state,
-    replace_file,
+    write_private,
     write_project,
 )
 from imagekit.build.vagrant.provider import ProviderChoice, choose_provider
@@ -161,7 +161,7 @@ class BuildVm:
             known_hosts = find_machine_directory(self.directory, status.provider) / "known_hosts"
             config = make_ssh_config(self._ask("ssh-config", "--host", ALIAS, machine_readable=False), known_hosts)
             self._config = self.directory / "ssh_config"
-            replace_file(self._config, config.encode())
+            write_private(self._config, config.encode())
         return self._config
 
     def _stop_what_is_there(self, progress: Progress) -> None:
@@ -220,6 +220,6 @@ def _judge_state(said: str) -> VmState:
 
 def _set_mark(path: Path, there: bool) -> None:
     if there:
-        replace_file(path, b"1\n")
+        write_private(path, b"1\n")
     else:
         path.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ write_renewal(Renewal(Path(path), b"old\\n", b"new\\n" * 10_000, ()))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("name", ["open", "fdopen", "fchmod", "fsync", "replace"])
+@pytest.mark.parametrize("name", ["open", "write", "fchmod", "fsync", "replace"])
 def test_kill_leaves_the_old_or_the_new(tmp_path: Path, name: str, when: str) -> None:
     """Killed at any step, the file is whole, and the next run writes it as if nothing had been."""
     path = tmp_path / "flake.lock"
