@@ -271,6 +271,7 @@ def test_fetched_file_has_the_bytes(host: Host, tmp_path: Path) -> None:
 
 
 def test_closing_twice_is_harmless(host: Host) -> None:
-    """A host may be closed twice."""
+    """A host may be closed twice, and still says which one it was."""
     host.close()
     host.close()
+    assert host.name
